@@ -113,7 +113,7 @@ suite('rack', { skip, timeout: 120_000 }, () => {
     const line = watch(await rackConsole(place, 'rack-1'))
     await line.until(/SeaBIOS[^]*UUID ed2f8541-e9e8-8951-8b64-6bb191b38102[^]*iPXE[^]*52:54:00:29:00:01/)
     assert.match(await ipmi(0, 'chassis power status'), /Chassis Power is on/)
-    assert.deepEqual([(await machine(0)).state, (await machine(0)).boot], ['on', 'default'])
+    assert.deepEqual([(await machine(0)).state, (await machine(0)).boot], ['on', 'none'])
     await ipmi(0, 'chassis power reset')
     await line.until(/(SeaBIOS[^]*){2}/)
     await ipmi(0, 'chassis power off')
