@@ -173,6 +173,22 @@ suite('rack', { skip, timeout: 120_000 }, () => {
     assert.deepEqual(trace(1), ['http boot pxe', 'http power-on', 'http reset', 'http power-off'])
   })
 
+  test('a guest that switches itself off is off', async () => {
+    await ipmi(1, 'chassis bootdev disk')
+    await ipmi(1, 'chassis power on')
+    const line = watch(await rackConsole(place, 'rack-2', { from: 'now' }))
+    // Its disk is empty, so that OVMF ends in its own shell.
+    await line.until(/seconds to skip/)
+    line.type('\x1b')
+    await line.until(/Shell> /)
+    line.type('reset -s\r')
+    const isOff = async (): Promise<true | undefined> => (await machine(1)).state === 'off' || undefined
+    assert.ok(await poll(isOff, { everyMs: 50, deadlineMs: 10_000 }))
+    line.end()
+    assert.deepEqual(trace(1).slice(-3), ['ipmi boot disk', 'ipmi power-on', 'guest power-off'])
+    assert.match(await ipmi(1, 'chassis power status'), /Chassis Power is off/)
+  })
+
   test('without mains power the machine and its BMCs are dead; with it the machine is off', async () => {
     await ipmi(0, 'chassis power on')
     await rackUnplug(place, 'rack-1')
@@ -270,6 +286,7 @@ function namespaces(): string[] {
 
 interface Watched {
   until(pattern: RegExp): Promise<void>
+  type(keys: string): void
   end(): void
 }
 
@@ -281,6 +298,7 @@ function watch(line: Duplex): Watched {
       const found = await poll(() => pattern.test(seen) || undefined, { everyMs: 20, deadlineMs: 30_000 })
       assert.ok(found, `no ${pattern} in ${JSON.stringify(seen.slice(-500))}`)
     },
+    type: (keys) => void line.write(keys),
     end: () => line.destroy(),
   }
 }
