@@ -1,0 +1,109 @@
+/**
+ * The SQLite file: WAL with `synchronous=FULL`, so that what was committed survives a power cut (P1). The only file that
+ * names `node:sqlite`. Kysely speaks to it through the small face that its SQLite dialect asks for.
+ */
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { Kysely, SqliteDialect } from 'kysely'
+import { AppError } from '../../../base/errors.ts'
+
+/** A named step of the schema. Steps only go forward; a step that ran is never changed. */
+export interface Migration {
+  readonly name: string
+  readonly statements: readonly string[]
+}
+
+export interface SqliteStore<Tables> extends AsyncDisposable {
+  readonly db: Kysely<Tables>
+  readonly raw: DatabaseSync
+  /** Runs `change` in one immediate transaction; nothing else can come between its statements. */
+  transaction<T>(change: (db: DatabaseSync) => T): T
+}
+
+/**
+ * Opens the database, checks it and brings its schema up to date, all migrations in one transaction.
+ * @param path of the file, or `:memory:`
+ * @throws {AppError} internal when the file is damaged, or was written by a newer version than this one
+ */
+export function openSqlite<Tables>(path: string, migrations: readonly Migration[]): SqliteStore<Tables> {
+  if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const raw = new DatabaseSync(path, { timeout: 5000 })
+  try {
+    for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON', 'wal_autocheckpoint = 1000'])
+      raw.exec(`PRAGMA ${pragma}`)
+    check(raw, path)
+    migrate(raw, path, migrations)
+  } catch (error) {
+    raw.close()
+    throw error
+  }
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: () => Promise.resolve(adapt(raw)) }) })
+  return {
+    db,
+    raw,
+    transaction: (change) => transaction(raw, change),
+    async [Symbol.asyncDispose]() {
+      await db.destroy()
+      if (raw.isOpen) raw.close()
+    },
+  }
+}
+
+function transaction<T>(raw: DatabaseSync, change: (db: DatabaseSync) => T): T {
+  raw.exec('BEGIN IMMEDIATE')
+  try {
+    const value = change(raw)
+    raw.exec('COMMIT')
+    return value
+  } catch (error) {
+    if (raw.isTransaction) raw.exec('ROLLBACK')
+    throw error
+  }
+}
+
+function check(raw: DatabaseSync, path: string): void {
+  const rows = raw.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[]
+  const answer = rows[0]?.quick_check
+  if (answer !== 'ok')
+    throw new AppError('internal', `Cannot open database "${path}": it is damaged (${answer}); restore a backup`)
+}
+
+function migrate(raw: DatabaseSync, path: string, migrations: readonly Migration[]): void {
+  raw.exec('CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT')
+  const known = new Set(migrations.map((migration) => migration.name))
+  transaction(raw, () => {
+    const done = new Set((raw.prepare('SELECT name FROM migration').all() as { name: string }[]).map((row) => row.name))
+    const foreign = [...done].filter((name) => !known.has(name))
+    if (foreign.length > 0)
+      throw new AppError(
+        'internal',
+        `Cannot open database "${path}": it was written by a newer bareboat (${foreign.join(', ')}); run that version`,
+      )
+    for (const migration of migrations) {
+      if (done.has(migration.name)) continue
+      for (const statement of migration.statements) raw.exec(statement)
+      raw.prepare('INSERT INTO migration VALUES (?, ?)').run(migration.name, Date.now())
+    }
+  })
+}
+
+/** The face of better-sqlite3 that Kysely's dialect uses, with a cache of prepared statements. */
+function adapt(raw: DatabaseSync) {
+  const cache = new Map<string, StatementSync>()
+  return {
+    close: () => {
+      if (raw.isOpen) raw.close()
+    },
+    prepare(sql: string) {
+      const statement = cache.get(sql) ?? raw.prepare(sql)
+      if (cache.size < 500) cache.set(sql, statement)
+      return {
+        reader: statement.columns().length > 0,
+        all: (values: readonly unknown[]) => statement.all(...(values as SQLInputValue[])),
+        run: (values: readonly unknown[]) => statement.run(...(values as SQLInputValue[])),
+        iterate: (values: readonly unknown[]) => statement.iterate(...(values as SQLInputValue[])),
+      }
+    },
+  }
+}
