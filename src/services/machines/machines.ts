@@ -78,7 +78,7 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
     list: async (): Promise<Machine[]> => (await store.list()).map(view),
     get: async (reference: string): Promise<Machine> => view(await find(reference)),
 
-    /** Keeps what a machine says of itself where nobody has said otherwise. */
+    /** Keeps what a machine says of itself: what it measured is truer than what was written down. */
     async learn(machineId: string, facts: { memoryMiB?: number; firmware?: 'bios' | 'uefi' }): Promise<void> {
       const machine = await store.byId(machineId)
       if (!machine) return
