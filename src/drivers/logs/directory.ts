@@ -76,7 +76,7 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
         query.streams.map(async (name) => ({ name, file: await streamOf(containerId, name) })),
       )
       const cursors: Cursors = new Map()
-      let start = await firstEntries(files, cursors, query)
+      let start: Entry[] | undefined = await firstEntries(files, cursors, query)
       for (;;) {
         const isClosed = closed.has(containerId)
         const fresh = start ?? (await entriesAfter(files, cursors))

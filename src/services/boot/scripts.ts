@@ -32,7 +32,7 @@ export function containerScript(script: ContainerScript): string {
       url: `${script.baseUrl}/kernel`,
       args: [
         'initrd=initrd',
-        `bareboat.id=${short(script)}`,
+        `bareboat.id=${script.containerId}`,
         `bareboat.url=${script.baseUrl}`,
         `BOOTIF=01-${script.mac.replaceAll(':', '-')}`,
         ...script.kernelParams,
