@@ -75,7 +75,7 @@ export const u16s: ValueCodec<number[]> = {
 
 /** Text of bytes 0 to 255 (ISO 8859-1), without the NULs that some firmware adds at its end (docs/hardware.md). */
 export const text: ValueCodec<string> = {
-  read: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).latin1Slice().replace(/\0+$/, ''),
+  read: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').replace(/\0+$/, ''),
   write: (value) => {
     for (let i = 0; i < value.length; i++)
       if (value.charCodeAt(i) > 255) throw new RangeError(`Cannot write "${value}" in a DHCP packet: not ISO 8859-1`)
