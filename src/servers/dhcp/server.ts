@@ -21,10 +21,14 @@ export interface DhcpServerDeps {
   /** Wall clock, milliseconds since the epoch; only for what is stored. */
   readonly nowMs: () => number
   readonly onEvent: (event: DhcpEvent) => void
+  /** Opens the socket; `openUdpPort` if nothing is said. */
+  readonly openPort?: (interfaceName: string, port: number) => Promise<UdpPort>
 }
 
 export interface DhcpServerConfig {
   readonly interfaceName: string
+  /** Our address on the interface, where it is not the first that the interface has. */
+  readonly serverAddress?: string
   readonly subnets: readonly SubnetConfig[]
   /** Relays whose address lies outside of all subnets. */
   readonly relays?: readonly string[]
@@ -119,9 +123,9 @@ export function createDhcpServer(config: DhcpServerConfig, deps: DhcpServerDeps)
     task: {
       name: `dhcp ${config.interfaceName}`,
       async run(signal, ready) {
-        const serverAddress = addressOf(config.interfaceName)
+        const serverAddress = config.serverAddress ?? addressOf(config.interfaceName)
         book = createLeaseBook(store.load().map((lease) => clock.toSteady(lease, subnets)))
-        await using socket = await openUdpPort(config.interfaceName, 67)
+        await using socket = await (deps.openPort ?? openUdpPort)(config.interfaceName, 67)
         if (!socket.isBound)
           log.warn('listening on all interfaces: this Node cannot bind to one', { interface: config.interfaceName })
         log.info('serving DHCP', { interface: config.interfaceName, serverAddress, leases: book.size })
