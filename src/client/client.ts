@@ -208,7 +208,8 @@ export function createClient(endpoint: Endpoint) {
 /** A route; `name` may be anything that a person typed. */
 function at(collection: string, name: string, rest?: string): string {
   // encodeURIComponent leaves dots alone, and `..` would climb out of the route.
-  if (/^\.*$/.test(name)) throw new AppError('not_found', `Cannot find "${name}" in ${collection}: it is not a name or id`)
+  if (/^\.*$/.test(name))
+    throw new AppError('not_found', `Cannot find "${name}" in ${collection}: it is not a name or id`)
   return `/v1/${collection}/${encodeURIComponent(name)}${rest === undefined ? '' : `/${rest}`}`
 }
 
@@ -273,5 +274,8 @@ async function followProgress<T>(
 function streamError(value: unknown): AppError {
   const error = (value as { error?: { code?: unknown; message?: unknown } } | null)?.error
   const code = typeof error?.code === 'string' && Object.hasOwn(ERROR_CODES, error.code) ? error.code : 'internal'
-  return new AppError(code as ErrorCode, typeof error?.message === 'string' ? error.message : 'the server gave no reason')
+  return new AppError(
+    code as ErrorCode,
+    typeof error?.message === 'string' ? error.message : 'the server gave no reason',
+  )
 }

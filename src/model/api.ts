@@ -111,6 +111,7 @@ export const kit = z.object({
   arch: z.string(),
   kernelVersion: z.string(),
   sizeBytes: z.int(),
+  createdAt: z.int(),
   packages: z.array(z.object({ name: z.string(), version: z.string(), sha256: z.string() })),
   files: z.array(z.object({ name: z.string(), sizeBytes: z.int(), sha256: z.string() })),
 })

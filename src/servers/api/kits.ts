@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { AppError } from '../../base/errors.ts'
 import { importedFile, kit, type ImportedFile, type Kit as KitView } from '../../model/api.ts'
@@ -40,7 +41,7 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
     }),
     async (c) => {
       const isDefault = await defaultDigest()
-      const views = (await kits.list()).map((found) => viewOf(found, found.digest === isDefault))
+      const views = await Promise.all((await kits.list()).map((found) => viewOf(found, found.digest === isDefault)))
       return c.json({ kits: views, imported: await imports.list() }, 200)
     },
   )
@@ -56,7 +57,7 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
       const options = c.req.valid('json')
       return eventStream(async (send, signal) => {
         const built = await kits.build(options, (step) => send('progress', { step, status: 'doing' }), signal)
-        send('done', viewOf(built, true))
+        send('done', await viewOf(built, true))
       })
     },
   )
@@ -70,7 +71,7 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
     }),
     async (c) => {
       const found = await kits.open(c.req.valid('param').digest)
-      return c.json(viewOf(found, found.digest === (await defaultDigest())), 200)
+      return c.json(await viewOf(found, found.digest === (await defaultDigest())), 200)
     },
   )
   app.openapi(
@@ -83,8 +84,9 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
     }),
     async (c) => {
       const found = await kits.open(c.req.valid('param').digest)
+      const view = await viewOf(found, false)
       await kits.remove(found.digest)
-      return c.json(viewOf(found, false), 200)
+      return c.json(view, 200)
     },
   )
   for (const [room, kind] of Object.entries(KINDS) as ['kernels' | 'initrds', ImportedFile['kind']][]) {
@@ -110,7 +112,7 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
   return app
 }
 
-function viewOf({ digest, manifest }: Kit, isDefault: boolean): KitView {
+async function viewOf({ digest, manifest, kernelPath }: Kit, isDefault: boolean): Promise<KitView> {
   const files = Object.entries(manifest.files).map(([name, file]) => ({ name, ...file }))
   return {
     digest,
@@ -118,6 +120,7 @@ function viewOf({ digest, manifest }: Kit, isDefault: boolean): KitView {
     arch: manifest.architecture,
     kernelVersion: manifest.kernelRelease,
     sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
+    createdAt: Math.trunc((await stat(kernelPath)).mtimeMs),
     packages: manifest.packages.map(({ name, version, sha256 }) => ({ name, version, sha256 })),
     files,
   }
