@@ -4,6 +4,7 @@ import { AppError } from '../../src/base/errors.ts'
 import { planRack } from '../../src/rack/plan.ts'
 import { reasonOf } from '../../src/rack/qmp.ts'
 import { parseSpec, serializeSpec } from '../../src/rack/spec-file.ts'
+import { randomFrom } from './mutate.ts'
 
 const SEED = 623
 const SPEC_ROUNDS = 60_000
@@ -66,15 +67,4 @@ function mutate(text: string, random: () => number): string {
     if (below(20) === 0) mutated = mutated.slice(0, below(mutated.length + 1))
   }
   return mutated
-}
-
-/** xorshift32. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) / 2 ** 32
-  }
 }
