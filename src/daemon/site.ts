@@ -180,6 +180,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       const kit = await kits.open().catch(() => undefined)
       return {
         version: VERSION,
+        isReady,
         node: process.version,
         dataDir: config.dataDir,
         machines: (await machines.list()).length,
