@@ -12,6 +12,8 @@ export interface Libc {
   /** @param address is overwritten with the sender's sockaddr */
   recvfrom(fd: number, into: Buffer, flags: number, address: Buffer): number
   ifIndex(interfaceName: string): number
+  /** The first IPv4 address of an interface, whether or not it has a carrier; undefined when it has none. */
+  ipv4Of(interfaceName: string): string | undefined
   close(fd: number): number
   /** The error number of the last call. */
   errno(): number
@@ -38,6 +40,7 @@ export const LINUX = {
   IPV6_JOIN_GROUP: 20,
   IPPROTO_ICMPV6: 58,
   ICMP6_FILTER: 1,
+  SIOCGIFADDR: 0x8915,
 } as const
 
 const ERRNO: Readonly<Record<number, string>> = {
@@ -69,6 +72,7 @@ export async function openLibc(): Promise<Libc | undefined> {
       sendto: { arguments: ['int32', 'buffer', 'uint64', 'int32', 'buffer', 'uint32'], return: 'int64' },
       recvfrom: { arguments: ['int32', 'buffer', 'uint64', 'int32', 'buffer', 'buffer'], return: 'int64' },
       if_nametoindex: { arguments: ['string'], return: 'uint32' },
+      ioctl: { arguments: ['int32', 'uint64', 'buffer'], return: 'int32' },
       close: { arguments: ['int32'], return: 'int32' },
       __errno_location: { arguments: [], return: 'pointer' },
     })
@@ -82,6 +86,16 @@ export async function openLibc(): Promise<Libc | undefined> {
         return Number(f.recvfrom(fd, into, BigInt(into.length), flags, from, length))
       },
       ifIndex: (interfaceName) => Number(f.if_nametoindex(interfaceName)),
+      ipv4Of: (interfaceName) => {
+        // struct ifreq: a name of 16 bytes, then a sockaddr_in.
+        const request = Buffer.alloc(40)
+        request.write(interfaceName.slice(0, 15), 'latin1')
+        const fd = Number(f.socket(LINUX.AF_INET, LINUX.SOCK_DGRAM | LINUX.SOCK_CLOEXEC, 0))
+        if (fd < 0) return undefined
+        const failed = Number(f.ioctl(fd, BigInt(LINUX.SIOCGIFADDR), request)) < 0
+        f.close(fd)
+        return failed ? undefined : request.subarray(20, 24).join('.')
+      },
       close: (fd) => Number(f.close(fd)),
       errno: () => getInt32(f.__errno_location() as bigint),
     }

@@ -105,7 +105,7 @@ if (import.meta.main) {
   if (config.files)
     tasks.push(
       createTftpServer(
-        { address: addressOf(config.interfaceName) },
+        { address: await addressOf(config.interfaceName) },
         { log, files: filesOf(config.files), onEvent: (event) => say({ ...event }) },
       ),
     )

@@ -125,6 +125,18 @@ test('dhcp: what comes in at another interface is not answered', without('udhcpc
   assert.equal(host.lines.filter((line) => line.kind === 'dhcp-discover').length, 1)
 })
 
+test(
+  'dhcp: it starts on an interface without a carrier, and serves when the cable is in',
+  without('udhcpc'),
+  async () => {
+    await using net = openNetPair()
+    await net.client('ip', 'link', 'set', 'c0', 'down')
+    await net.host({ subnets })
+    await net.client('ip', 'link', 'set', 'c0', 'up')
+    assert.equal(await udhcpc(net), '10.66.1.1')
+  },
+)
+
 test('dhcp: 20,000 mutated packets do not stop it or make it grow (P9)', without('udhcpc', 'python3'), async () => {
   await using net = openNetPair({ clientAddress: '10.66.0.2/16' })
   const host = await net.host({ subnets, isQuiet: true })

@@ -21,15 +21,19 @@ export interface UdpPort extends AsyncDisposable {
 /** Receive buffer, bytes: what arrives while a commit waits for the disk. */
 const RECEIVE_BYTES = 4 << 20
 
-/** The first IPv4 address of an interface. @throws {AppError} not_found, when it has none */
-export function addressOf(interfaceName: string): string {
-  const found = networkInterfaces()[interfaceName]?.find((entry) => entry.family === 'IPv4')
-  if (!found)
-    throw new AppError(
-      'not_found',
-      `Cannot serve DHCP on "${interfaceName}": there is no such interface with an IPv4 address`,
-    )
-  return found.address
+/**
+ * The first IPv4 address of an interface. Not by `networkInterfaces()` alone: it leaves out an interface without a carrier, which a bridge is
+ * while all of its machines are off.
+ * @throws {AppError} not_found, when it has none
+ */
+export async function addressOf(interfaceName: string): Promise<string> {
+  const listed = networkInterfaces()[interfaceName]?.find((entry) => entry.family === 'IPv4')?.address
+  const found = listed ?? (await openLibc())?.ipv4Of(interfaceName)
+  if (found) return found
+  throw new AppError(
+    'not_found',
+    `Cannot serve DHCP on "${interfaceName}": there is no such interface with an IPv4 address`,
+  )
 }
 
 /** @throws {AppError} conflict when the port is taken, forbidden without the right to it, unreachable otherwise */

@@ -3,7 +3,7 @@
  * itself; an advertisement with no prefix, no flags and lifetime 0 ends the wait and changes nothing else on the network: nobody takes us
  * for a router, nobody makes an address (RFC 4861 §4.2).
  */
-import { networkInterfaces } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { setInterval as every } from 'node:timers/promises'
 import { AppError, WireError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -51,7 +51,7 @@ export function createRaServer(config: RaConfig, { log }: { readonly log: Log })
       ready()
       if (!socket) return aborted(signal)
       await using held = socket
-      const mac = networkInterfaces()[config.interfaceName]?.[0]?.mac
+      const mac = await macOf(config.interfaceName)
       const bytes = advertisement(mac, config.prefixes ?? [])
       log.info('advertising that IPv6 has nothing to wait for', { interface: config.interfaceName })
       let sentAtMs = -Infinity
@@ -71,6 +71,12 @@ export function createRaServer(config: RaConfig, { log }: { readonly log: Log })
       }
     },
   }
+}
+
+/** Not by `networkInterfaces()`, which leaves out an interface without a carrier. */
+async function macOf(interfaceName: string): Promise<string | undefined> {
+  const text = await readFile(`/sys/class/net/${interfaceName}/address`, 'utf8').catch(() => '')
+  return /^([\da-f]{2}:){5}[\da-f]{2}$/.exec(text.trim())?.[0]
 }
 
 async function tryOpen(interfaceName: string, log: Log): Promise<NdpSocket | undefined> {
