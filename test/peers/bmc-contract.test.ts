@@ -44,10 +44,10 @@ const subjects: { name: string; needs?: string; open(): Promise<Subject> }[] = [
   { name: 'http', open: openHttp },
 ]
 
-for (const { name, needs, open } of subjects)
+for (const { name, needs, ...make } of subjects)
   suite(`a BMC: ${name}`, { skip: needs && !hasProgram(needs) ? `no ${needs} here` : false }, () => {
     test('on, off and cycle are seen to be done, and nothing is sent twice or for nothing', async () => {
-      await using it = await open()
+      await using it = await make.open()
       assert.equal(await it.bmc.status(), 'off')
       await it.bmc.set('off')
       assert.deepEqual(it.trace(), [])
@@ -65,19 +65,19 @@ for (const { name, needs, open } of subjects)
     })
 
     test('operations that are asked together are done one after the other', async () => {
-      await using it = await open()
+      await using it = await make.open()
       await Promise.all([it.bmc.set('on'), it.bmc.set('off'), it.bmc.set('on'), it.bmc.status()])
       assert.deepEqual(it.trace(), ['on', 'off', 'on'])
     })
 
     test('PXE once can be asked for', async () => {
-      await using it = await open()
+      await using it = await make.open()
       for (const firmware of ['bios', 'uefi'] as const) await it.bmc.setBoot({ device: 'pxe', firmware, once: true })
       await it.bmc.setBoot({ device: 'none', firmware: 'uefi', once: true })
     })
 
     test('more than may wait is refused, and an aborted signal ends the wait', async () => {
-      await using it = await open()
+      await using it = await make.open()
       const all = await Promise.allSettled(Array.from({ length: 40 }, () => it.bmc.status()))
       const refused = all.filter((r) => r.status === 'rejected')
       assert.ok(
@@ -87,14 +87,14 @@ for (const { name, needs, open } of subjects)
     })
 
     test('what it cannot do it refuses', async () => {
-      await using it = await open()
+      await using it = await make.open()
       if (it.bmc.can.has('soft-off')) return
       await assert.rejects(it.bmc.set('soft-off'), { code: 'unsupported' })
-      assert.equal(it.bmc.console, undefined)
+      assert.ok(!('console' in it.bmc))
     })
 
     test('after it is closed it says so', async () => {
-      await using it = await open()
+      await using it = await make.open()
       await it.bmc[Symbol.asyncDispose]()
       await assert.rejects(it.bmc.status(), { code: 'interrupted' })
     })
