@@ -46,6 +46,8 @@ export interface BootDeps {
   /** Undefined while it is still being made ready. */
   readonly preparedOf: (container: Container) => Promise<Prepared | undefined>
   readonly reports: BootReports
+  /** Runs when a boot was opened or ended, before anything is done with it. */
+  readonly onBootChange: () => Promise<void>
   /** Where machines reach the HTTP server for firmware: `http://172.29.0.1:8080`. */
   readonly httpUrl: string
   readonly now: () => number
@@ -93,17 +95,14 @@ export function createBoot(deps: BootDeps) {
         createdAt: deps.now(),
       }
       await boots.open(boot)
+      await deps.onBootChange()
       return boot
     },
 
     /** From now on the boot's token opens nothing. */
-    end: (token: string): Promise<void> => boots.end(token),
-
-    /** The address of the script for a machine, as DHCP gives it to iPXE. */
-    async scriptUrl(mac: string): Promise<string> {
-      const machine = await deps.machineByMac(mac)
-      const boot = machine?.enabled ? await boots.openOf(machine.id) : undefined
-      return boot ? ownUrl(boot.token, mac) : waitingUrl(mac)
+    async end(token: string): Promise<void> {
+      await boots.end(token)
+      await deps.onBootChange()
     },
 
     /** The iPXE script of a boot. */

@@ -132,34 +132,29 @@ export function createExec({ containers, agent, blobs }: ExecDeps) {
     async top(reference: string): Promise<{ titles: string[]; processes: string[][] }> {
       const { live } = await containers.findLive(reference, 'list the processes of')
       const [header = '', ...rows] = (await agent.command(live, ['top'])).trimEnd().split('\n')
-      const titles = header.trim().split(/\s+/)
-      return { titles, processes: rows.map((row) => splitColumns(row, titles.length)) }
+      return { titles: header.split('\t'), processes: rows.map((row) => row.split('\t')) }
     },
   }
 }
 
-/** The last column takes what is left: a command has spaces in it. */
-function splitColumns(row: string, count: number): string[] {
-  const words = row.trim().split(/\s+/)
-  return [...words.slice(0, count - 1), words.slice(count - 1).join(' ')]
-}
+/** Type bits of a mode (inode(7)). */
+const TYPES: Readonly<Record<number, StatOfPath['type']>> = { 0o10: 'file', 0o04: 'directory', 0o12: 'symlink' }
 
-const TYPES: Readonly<Record<string, StatOfPath['type']>> = { f: 'file', d: 'directory', l: 'symlink' }
-
-/** `TYPE SIZE OCTAL-MODE TARGET`, as the agent prints it. */
+/** `HEX-MODE SIZE UID GID MTIME TARGET`, as the agent prints it; the target in base64 or `-`. */
 function parseStat(path: string, line: string): StatOfPath {
-  const match = /^(\S+) (\d+) ([0-7]+)(?: ([^]*?))?\n?$/.exec(line)
+  const match = /^([0-9a-f]{1,8}) (\d+) \d+ \d+ -?\d+ (\S+)\s*$/.exec(line)
   if (!match) throw new AppError('bad_peer', `Cannot read what the machine says of "${path}"`)
-  const [, type = '', size, mode, target] = match
+  const mode = Number.parseInt(match[1]!, 16)
+  const target = match[3] === '-' ? undefined : Buffer.from(match[3]!, 'base64').toString('utf8')
   return {
     name:
       path
         .split('/')
         .filter((part) => part !== '')
         .at(-1) ?? '/',
-    type: TYPES[type] ?? 'other',
-    mode: Number.parseInt(mode!, 8),
-    sizeBytes: Number(size),
-    ...(target ? { target } : {}),
+    type: TYPES[mode >> 12] ?? 'other',
+    mode: mode & 0o7777,
+    sizeBytes: Number(match[2]),
+    ...(target === undefined ? {} : { target }),
   }
 }

@@ -266,7 +266,7 @@ export function createLifecycle(deps: LifecycleDeps) {
       live.signal.throwIfAborted()
       cause = explain(error)
     }
-    if (open) await boots.end(open.token)
+    if (open) await boot.end(open.token)
     await held.stopRecording?.()
     held.stopRecording = undefined
     held.output = undefined

@@ -1,0 +1,148 @@
+/** A foreground run: the boot's progress, then the workload's own input and output, then its exit code. */
+import { AppError } from '../../base/errors.ts'
+import type { Container } from '../../model/container.ts'
+import type { Session } from '../session.ts'
+import { detachFilter, noKeys, parseDetachKeys } from '../terminal/keys.ts'
+import { pump, type Outcome } from '../terminal/pump.ts'
+import { showProgress, type Progress } from './progress.ts'
+import type { RunFlags } from './request.ts'
+
+/**
+ * Follows a container that was just created until its workload ends.
+ * @returns the exit code of the workload, or 0 when the person detached
+ * @throws {AppError} boot_failed with the stage and the cause
+ */
+export async function followRun(session: Session, container: Container, flags: RunFlags): Promise<number> {
+  const client = session.client()
+  const isTty = flags.tty === true
+  const { promise: ready, resolve: onReady } = Promise.withResolvers<void>()
+  const over = new AbortController()
+  const signal = AbortSignal.any([session.signal, over.signal])
+  using progress = showProgress(
+    session,
+    container,
+    flags.quiet === true ? 'none' : flags.json === true ? 'json' : 'text',
+  )
+  using interrupts = handleInterrupts(session, container)
+  const watching = watch(session, container, progress, onReady, signal)
+  try {
+    await using channel = await client.containers.attach(
+      container.id,
+      { stdin: flags.interactive === true, logs: true },
+      { signal },
+    )
+    const outcome = await pump(session, channel, {
+      isTty,
+      hasStdin: flags.interactive === true,
+      keys: isTty ? detachFilter(parseDetachKeys(flags.detachKeys)) : noKeys,
+      ready,
+      onControl: (control) => {
+        if (control.type === 'stage' && (control.stage === 'init' || control.stage === 'running')) onReady()
+      },
+      onOutput: () => {
+        progress.stop()
+        onReady()
+      },
+    })
+    progress.stop()
+    return await finish(session, container, outcome, interrupts.count > 0)
+  } catch (error) {
+    progress.stop()
+    if (interrupts.count > 0 && error instanceof AppError && error.code === 'boot_failed') return 130
+    throw await explainFailure(session, container, error)
+  } finally {
+    over.abort()
+    await watching
+  }
+}
+
+async function finish(
+  session: Session,
+  container: Container,
+  outcome: Outcome,
+  isInterrupted: boolean,
+): Promise<number> {
+  if (outcome.kind === 'left') {
+    session.note('read escape sequence')
+    return 0
+  }
+  if (container.options.restart === 'no' || outcome.kind === 'closed') {
+    // The machine is free for the next run only once it is off.
+    const end = await session
+      .client()
+      .containers.wait(container.id, { signal: session.signal })
+      .catch((error: unknown) => ignoreGone(error))
+    if (outcome.kind === 'exit') {
+      if (end?.state === 'failed') session.note(`bareboat: ${end.cause ?? `container "${container.name}" failed`}`)
+      return outcome.code
+    }
+    if (end?.state === 'failed') throw new AppError('boot_failed', end.cause ?? 'no cause is known')
+    return end?.exitCode ?? (isInterrupted ? 130 : 125)
+  }
+  return outcome.code
+}
+
+/** With `--rm` the server may have removed the container already. */
+function ignoreGone(error: unknown): undefined {
+  if (error instanceof AppError && (error.code === 'not_found' || error.code === 'unreachable')) return undefined
+  throw error
+}
+
+/** The first interrupt stops the container, the second kills it, the third leaves it to itself. */
+function handleInterrupts(session: Session, container: Container): Disposable & { readonly count: number } {
+  let count = 0
+  const { containers } = session.client()
+  const registration = session.onInterrupt(() => {
+    count++
+    if (count === 1) {
+      session.note(`\nbareboat: stopping "${container.name}"; interrupt again to kill it`)
+      containers.stop(container.id, undefined, { signal: session.signal }).catch(told)
+    } else if (count === 2) containers.kill(container.id, undefined, { signal: session.signal }).catch(told)
+    else session.interrupt(new AppError('interrupted', `Cannot wait for "${container.name}" any longer: interrupted`))
+  })
+  const told = (error: unknown) => {
+    if (!session.signal.aborted && !(error instanceof AppError && error.code === 'conflict')) session.complain(error)
+  }
+  return {
+    get count() {
+      return count
+    },
+    [Symbol.dispose]: () => registration[Symbol.dispose](),
+  }
+}
+
+/** Events are for show: when they cannot be had, the run goes on without. */
+async function watch(
+  session: Session,
+  container: Container,
+  progress: Progress,
+  onReady: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const query = { containerId: container.id, sinceMs: container.createdAt, follow: true, signal }
+    for await (const event of session.client().events(query)) if (progress.see(event)) onReady()
+  } catch {
+    onReady()
+  }
+}
+
+async function explainFailure(session: Session, container: Container, error: unknown): Promise<unknown> {
+  if (!(error instanceof AppError) || session.signal.aborted) return error
+  if (error.code === 'unreachable')
+    return new AppError(
+      'unreachable',
+      `Cannot follow container "${container.name}": the server went away; the container may still run: bareboat attach ${container.name}`,
+      { cause: error },
+    )
+  const last = await session
+    .client()
+    .containers.inspect(container.id, { signal: session.signal })
+    .catch(() => container)
+  const stage = last.failedStage === undefined ? '' : ` at stage "${last.failedStage}"`
+  const where = last.machineName === undefined ? '' : ` on "${last.machineName}"`
+  const cause = (last.cause ?? error.message).replace(/^Cannot /, 'cannot ')
+  const off = last.machineOff === false ? '; the machine could not be switched off' : ''
+  const look = last === container ? '' : `; to see what the machine said: bareboat logs --console ${container.name}`
+  return new AppError('boot_failed', `Cannot run "${container.image}"${where}: failed${stage}: ${cause}${off}${look}`)
+}

@@ -1,0 +1,42 @@
+/** Asks for a password without showing it. */
+import { AppError } from '../../base/errors.ts'
+import type { Session } from '../session.ts'
+import { release } from './pump.ts'
+
+const LONGEST = 1024
+
+/**
+ * Asks on the terminal and reads one line without echo.
+ * @throws {AppError} invalid, when standard input is not a terminal; interrupted by Ctrl-C or Ctrl-D
+ */
+export async function askPassword(session: Session, question: string): Promise<string> {
+  const { stdin, stderr } = session.io
+  if (stdin.isTTY !== true)
+    throw new AppError('invalid', `Cannot ask for ${question}: standard input is not a terminal`)
+  stderr.write(`${question}: `)
+  stdin.setRawMode?.(true)
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let typed = ''
+  const onData = (data: Uint8Array | string) => {
+    for (const character of typeof data === 'string' ? data : Buffer.from(data).toString('utf8')) {
+      if (character === '\r' || character === '\n') return resolve(typed)
+      if (character === '\u0003' || character === '\u0004')
+        return reject(new AppError('interrupted', `Cannot go on without ${question}: interrupted`))
+      if (character === '\u007f' || character === '\b') typed = [...typed].slice(0, -1).join('')
+      else if (typed.length < LONGEST) typed += character
+    }
+  }
+  const onAbort = () => reject(session.signal.reason as Error)
+  session.signal.addEventListener('abort', onAbort, { once: true })
+  stdin.on('data', onData)
+  stdin.resume()
+  try {
+    return await promise
+  } finally {
+    stdin.off('data', onData)
+    session.signal.removeEventListener('abort', onAbort)
+    stdin.setRawMode?.(false)
+    release(stdin)
+    stderr.write('\n')
+  }
+}

@@ -1,0 +1,32 @@
+import { example, JSON_OPTION } from '../../option.ts'
+import { showSteps } from '../../output/progress.ts'
+import { defined, oneOf } from '../../run/request.ts'
+import type { Register } from '../../verbs.ts'
+
+interface Flags {
+  flavour?: string
+  mirror?: string
+  force?: boolean
+  quiet?: boolean
+  json?: boolean
+}
+
+export const register: Register = (program, session) =>
+  program
+    .command('build')
+    .summary('build a kit from Debian packages')
+    .option('--flavour <flavour>', 'kernel: generic (all drivers) or cloud (virtual machines)')
+    .option('--mirror <url>', 'Debian mirror')
+    .option('--force', 'even when the same kit is there')
+    .option('-q, --quiet', 'do not show progress')
+    .option(...JSON_OPTION)
+    .addHelpText('after', example('bareboat kit build --flavour cloud'))
+    .action(async ({ flavour, mirror, force, quiet, json }: Flags) => {
+      const request = defined({ flavour: oneOf('--flavour', flavour, ['generic', 'cloud'] as const), mirror, force })
+      using bars = showSteps(session, { quiet: quiet === true, json: json === true })
+      const kit = await session
+        .client()
+        .kits.build(request, (progress) => bars.show(progress), { signal: session.signal })
+      if (json === true) await session.printJson(kit)
+      else await session.printLines([kit.digest])
+    })

@@ -1,0 +1,14 @@
+import type { Register } from '../verbs.ts'
+import { register as add } from './machine/add.ts'
+import { register as console } from './machine/console.ts'
+import { register as inspect } from './machine/inspect.ts'
+import { register as ls } from './machine/ls.ts'
+import { register as power } from './machine/power.ts'
+import { register as rm } from './machine/rm.ts'
+import { register as set } from './machine/set.ts'
+
+export const register: Register = (program, session) => {
+  const machine = program.command('machine').summary('work with machines').alias('node')
+  for (const register of [add, ls, inspect, rm, set, power, console]) register(machine, session)
+  return machine
+}

@@ -1,0 +1,281 @@
+/** The API as functions: one per route, typed by the model. */
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import { AppError, ERROR_CODES, type ErrorCode } from '../base/errors.ts'
+import type {
+  ConfigEntry,
+  ImageDetails,
+  ImageSummary,
+  ImportedFile,
+  Kit,
+  LogChunk,
+  PathStat,
+  PowerAnswer,
+  Progress,
+  PullRequest,
+  SystemInfo,
+  TopAnswer,
+  TreeChangeView,
+  TreeEntryView,
+  WaitAnswer,
+} from '../model/api.ts'
+import type { Container, RunOptions } from '../model/container.ts'
+import type { Event } from '../model/event.ts'
+import type { Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
+import type { Channel } from './channel.ts'
+import type { Endpoint } from './endpoint.ts'
+import { parseJson, readEvents, readNdjson } from './lines.ts'
+import { lost, requestJson, requestStream, type Query, type RequestOptions } from './transport.ts'
+
+/** Only the image is required; the server fills in the rest. */
+export type RunRequest = Partial<RunOptions> & Pick<RunOptions, 'image'>
+export type MachineRequest = Partial<MachineSpec> & Pick<MachineSpec, 'name' | 'macs'>
+/** What is imported: octets from here, or an address that the server fetches. */
+export type Source = { readonly body: Readable } | { readonly url: string }
+
+export interface Signalled {
+  readonly signal?: AbortSignal
+}
+export interface LogQuery extends Signalled {
+  readonly follow?: boolean
+  readonly sinceMs?: number
+  readonly tail?: number
+  readonly stdout?: boolean
+  readonly stderr?: boolean
+  readonly console?: boolean
+}
+export interface EventQuery extends Signalled {
+  readonly sinceMs?: number
+  readonly untilMs?: number
+  readonly containerId?: string
+  readonly follow?: boolean
+}
+/** Told of each step while something long runs. */
+export type OnProgress = (progress: Progress) => void
+
+export type Client = ReturnType<typeof createClient>
+
+/**
+ * A client of the server at `endpoint`. Every function throws an AppError with the server's code and message, or
+ * `unreachable`; every function stops when its signal aborts. Nothing is held open between calls.
+ */
+export function createClient(endpoint: Endpoint) {
+  const ask = <T>(method: string, path: string, options?: RequestOptions) =>
+    requestJson<T>(endpoint, method, path, options)
+  const stream = (path: string, options: RequestOptions) => requestStream(endpoint, 'GET', path, options)
+  const channel = async (path: string, query: Query, { signal }: Signalled): Promise<Channel> => {
+    // ws is loaded by the few commands that need it.
+    const { openChannel } = await import('./channel.ts')
+    return openChannel(endpoint, path, { query, ...(signal ? { signal } : {}) })
+  }
+  const follow = <T>(method: string, path: string, options: RequestOptions, onProgress: OnProgress) =>
+    followProgress<T>(endpoint, method, path, options, onProgress)
+
+  return {
+    endpoint,
+    system: (options: Signalled = {}) => ask<SystemInfo>('GET', '/v1/system', options),
+    config: async (options: Signalled = {}) =>
+      (await ask<{ entries: ConfigEntry[] }>('GET', '/v1/config', options)).entries,
+
+    async *events({
+      sinceMs,
+      untilMs,
+      containerId,
+      follow: isFollowed,
+      signal,
+    }: EventQuery = {}): AsyncGenerator<Event> {
+      const query = { since: sinceMs, until: untilMs, container: containerId, follow: isFollowed }
+      const body = await stream('/v1/events', { query, accept: 'text/event-stream', ...pick(signal) })
+      for await (const { event, data } of watched(readEvents(body), endpoint, body, signal))
+        if (event === 'event') yield parseJson(data, 'an event') as Event
+    },
+
+    machines: {
+      list: async (options: Signalled = {}) =>
+        (await ask<{ machines: Machine[] }>('GET', '/v1/machines', options)).machines,
+      add: (spec: MachineRequest, options: Signalled = {}) =>
+        ask<Machine>('POST', '/v1/machines', { json: spec, ...options }),
+      inspect: (machine: string, options: Signalled = {}) => ask<Machine>('GET', at('machines', machine), options),
+      set: (machine: string, change: Partial<MachineChange>, options: Signalled = {}) =>
+        ask<Machine>('PATCH', at('machines', machine), { json: change, ...options }),
+      remove: (machine: string, options: Signalled = {}) => ask<void>('DELETE', at('machines', machine), options),
+      power: async (machine: string, options: Signalled = {}) =>
+        (await ask<PowerAnswer>('GET', at('machines', machine, 'power'), options)).state,
+      setPower: async (machine: string, action: PowerAction, options: Signalled = {}) =>
+        (await ask<PowerAnswer>('POST', at('machines', machine, 'power'), { json: { action }, ...options })).state,
+      consoleLog: (machine: string, { follow: isFollowed, sinceMs, signal }: LogQuery = {}) =>
+        chunks(endpoint, at('machines', machine, 'console/log'), { follow: isFollowed, since: sinceMs }, signal),
+      console: (machine: string, options: Signalled = {}) => channel(at('machines', machine, 'console'), {}, options),
+    },
+
+    images: {
+      list: async (options: Signalled = {}) =>
+        (await ask<{ images: ImageSummary[] }>('GET', '/v1/images', options)).images,
+      inspect: (ref: string, options: Signalled = {}) =>
+        ask<ImageDetails>('GET', '/v1/images/inspect', { query: { ref }, ...options }),
+      remove: (ref: string, { force = false, signal }: Signalled & { force?: boolean } = {}) =>
+        ask<{ untagged: string[]; deleted: string[] }>('DELETE', '/v1/images', {
+          query: { ref, force: force ? true : undefined },
+          ...pick(signal),
+        }),
+      tag: (source: string, reference: string, options: Signalled = {}) =>
+        ask<ImageSummary>('POST', '/v1/images/tag', { json: { source, target: reference }, ...options }),
+      pull: (request: PullRequest, onProgress: OnProgress, options: Signalled = {}) =>
+        follow<ImageSummary>('POST', '/v1/images/pull', { json: request, ...options }, onProgress),
+      import: (source: Source, reference: string | undefined, onProgress: OnProgress, options: Signalled = {}) =>
+        follow<ImageSummary>(
+          'POST',
+          '/v1/images/import',
+          { query: { reference }, ...payload(source), ...options },
+          onProgress,
+        ),
+      tree: async (ref: string, path: string | undefined, options: Signalled = {}) =>
+        (await ask<{ entries: TreeEntryView[] }>('GET', '/v1/images/tree', { query: { ref, path }, ...options }))
+          .entries,
+      diff: async (a: string, b: string, options: Signalled = {}) =>
+        (await ask<{ changes: TreeChangeView[] }>('GET', '/v1/images/diff', { query: { a, b }, ...options })).changes,
+      export: (ref: string, format: 'tar' | 'cpio', options: Signalled = {}) =>
+        stream('/v1/images/export', { query: { ref, format }, ...options }),
+    },
+
+    kits: {
+      list: (options: Signalled = {}) => ask<{ kits: Kit[]; imported: ImportedFile[] }>('GET', '/v1/kits', options),
+      build: (
+        request: { flavour?: 'generic' | 'cloud'; mirror?: string; force?: boolean },
+        onProgress: OnProgress,
+        options: Signalled = {},
+      ) => follow<Kit>('POST', '/v1/kits/build', { json: request, ...options }, onProgress),
+      inspect: (digest: string, options: Signalled = {}) => ask<Kit>('GET', at('kits', digest), options),
+      remove: (digest: string, options: Signalled = {}) => ask<void>('DELETE', at('kits', digest), options),
+      importFile: (kind: 'kernel' | 'initrd', name: string, source: Source, options: Signalled = {}) =>
+        ask<ImportedFile>('POST', `/v1/${kind}s`, { query: { name }, ...payload(source), ...options }),
+      removeFile: (kind: 'kernel' | 'initrd', name: string, options: Signalled = {}) =>
+        ask<void>('DELETE', at(`${kind}s`, name), options),
+    },
+
+    containers: {
+      list: async ({ all = false, filters = [], signal }: Signalled & { all?: boolean; filters?: string[] } = {}) =>
+        (
+          await ask<{ containers: Container[] }>('GET', '/v1/containers', {
+            query: { all: all ? true : undefined, filter: filters },
+            ...pick(signal),
+          })
+        ).containers,
+      create: (request: RunRequest, options: Signalled = {}) =>
+        ask<Container>('POST', '/v1/containers', { json: request, ...options }),
+      inspect: (container: string, options: Signalled = {}) =>
+        ask<Container>('GET', at('containers', container), options),
+      remove: (container: string, { force = false, signal }: Signalled & { force?: boolean } = {}) =>
+        ask<void>('DELETE', at('containers', container), {
+          query: { force: force ? true : undefined },
+          ...pick(signal),
+        }),
+      stop: (container: string, timeoutSeconds: number | undefined, options: Signalled = {}) =>
+        ask<Container>('POST', at('containers', container, 'stop'), { json: { timeoutSeconds }, ...options }),
+      kill: (container: string, signalName: string | undefined, options: Signalled = {}) =>
+        ask<Container>('POST', at('containers', container, 'kill'), { json: { signal: signalName }, ...options }),
+      restart: (container: string, timeoutSeconds: number | undefined, options: Signalled = {}) =>
+        ask<Container>('POST', at('containers', container, 'restart'), { json: { timeoutSeconds }, ...options }),
+      rename: (container: string, name: string, options: Signalled = {}) =>
+        ask<Container>('POST', at('containers', container, 'rename'), { json: { name }, ...options }),
+      wait: (container: string, options: Signalled = {}) =>
+        ask<WaitAnswer>('GET', at('containers', container, 'wait'), options),
+      logs: (
+        container: string,
+        { follow: isFollowed, sinceMs, tail, stdout, stderr, console, signal }: LogQuery = {},
+      ) =>
+        chunks(
+          endpoint,
+          at('containers', container, 'logs'),
+          { follow: isFollowed, since: sinceMs, tail, stdout, stderr, console },
+          signal,
+        ),
+      top: (container: string, options: Signalled = {}) =>
+        ask<TopAnswer>('GET', at('containers', container, 'top'), options),
+      readArchive: (container: string, path: string, options: Signalled = {}) =>
+        stream(at('containers', container, 'archive'), { query: { path }, ...options }),
+      writeArchive: (container: string, path: string, body: Readable, options: Signalled = {}) =>
+        ask<void>('PUT', at('containers', container, 'archive'), { query: { path }, body, ...options }),
+      stat: (container: string, path: string, options: Signalled = {}) =>
+        ask<PathStat>('GET', at('containers', container, 'archive/stat'), { query: { path }, ...options }),
+      exec: (container: string, options: Signalled = {}) => channel(at('containers', container, 'exec'), {}, options),
+      attach: (container: string, query: { stdin?: boolean; logs?: boolean }, options: Signalled = {}) =>
+        channel(at('containers', container, 'attach'), query, options),
+    },
+  }
+}
+
+/** A route; `name` may be anything that a person typed. */
+function at(collection: string, name: string, rest?: string): string {
+  // encodeURIComponent leaves dots alone, and `..` would climb out of the route.
+  if (/^\.*$/.test(name))
+    throw new AppError('not_found', `Cannot find "${name}" in ${collection}: it is not a name or id`)
+  return `/v1/${collection}/${encodeURIComponent(name)}${rest === undefined ? '' : `/${rest}`}`
+}
+
+function pick(signal: AbortSignal | undefined): Signalled {
+  return signal ? { signal } : {}
+}
+
+function payload(source: Source): RequestOptions {
+  return 'url' in source ? { json: { url: source.url } } : { body: source.body }
+}
+
+async function* chunks(
+  endpoint: Endpoint,
+  path: string,
+  query: Query,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<LogChunk, void, undefined> {
+  const body = await requestStream(endpoint, 'GET', path, { query, accept: 'application/x-ndjson', ...pick(signal) })
+  for await (const chunk of watched(readNdjson(body), endpoint, body, signal)) yield chunk as LogChunk
+}
+
+/** Passes values on; a broken connection becomes an AppError, and the body is let go however reading ends. */
+async function* watched<T>(
+  source: AsyncIterable<T>,
+  endpoint: Endpoint,
+  body: IncomingMessage,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<T, void, undefined> {
+  const values = source[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const next = await values.next().catch((cause: unknown) => {
+        signal?.throwIfAborted()
+        throw body.errored ? lost(cause, endpoint) : cause
+      })
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    body.destroy()
+  }
+}
+
+/** Follows a progress stream to its end: `done` is the result, `error` is thrown. */
+async function followProgress<T>(
+  endpoint: Endpoint,
+  method: string,
+  path: string,
+  options: RequestOptions,
+  onProgress: OnProgress,
+): Promise<T> {
+  const body = await requestStream(endpoint, method, path, { accept: 'text/event-stream', ...options })
+  for await (const { event, data } of watched(readEvents(body), endpoint, body, options.signal)) {
+    const value = parseJson(data, `event "${event}"`)
+    if (event === 'progress') onProgress(value as Progress)
+    else if (event === 'done') return value as T
+    else if (event === 'error') throw streamError(value)
+  }
+  throw lost(undefined, endpoint)
+}
+
+function streamError(value: unknown): AppError {
+  const error = (value as { error?: { code?: unknown; message?: unknown } } | null)?.error
+  const code = typeof error?.code === 'string' && Object.hasOwn(ERROR_CODES, error.code) ? error.code : 'internal'
+  return new AppError(
+    code as ErrorCode,
+    typeof error?.message === 'string' ? error.message : 'the server gave no reason',
+  )
+}
