@@ -7,7 +7,6 @@ import { createImages } from '../../services/images/create.ts'
 import type { Images } from '../../services/images/images.ts'
 import type { BlobStore, ImageUsers, RegistryPort } from '../../services/images/ports.ts'
 import { openBlobDirectory, type BlobDirectoryConfig } from '../blobs/directory.ts'
-import { createDownloads } from '../registry/download.ts'
 import { createRegistry, type RegistryConfig } from '../registry/registry.ts'
 import { openSqlite } from '../store/sqlite/database.ts'
 import { createImageStore, imageMigrations, type ImageTables } from '../store/sqlite/images.ts'
@@ -39,15 +38,16 @@ export async function openImageBench(options: ImageBenchOptions = {}): Promise<I
   const blobs = stack.use(
     await openBlobDirectory({ log: quietLog, now, path: join(directory, 'store'), threads: 2, ...options.blobs }),
   )
-  const registry = stack.use(createRegistry({ log: quietLog, now, backOffMs: 20, ...options.registry }))
-  const downloads = stack.use(createDownloads({ allowLoopback: true, backOffMs: 20 }))
+  const registry = stack.use(
+    createRegistry({ log: quietLog, now, backOffMs: 20, allowLoopbackDownloads: true, ...options.registry }),
+  )
   const images = createImages({
     log: quietLog,
     now,
     blobs,
     store: createImageStore(database.db),
     registry: options.port ?? registry,
-    imports: createImports((url, offset, signal) => downloads.fetch(url, offset, signal)),
+    imports: createImports(registry.download),
     ...(options.users === undefined ? {} : { users: options.users }),
   })
   const held = stack.move()

@@ -2,38 +2,23 @@
 import type { Dispatcher } from 'undici'
 import { AppError, type ErrorCode } from '../../base/errors.ts'
 import { MIN_PROGRESS_BYTES, bodyFrom } from './body.ts'
-import { Dispatchers, type ProxyConfig } from './dispatch.ts'
+import type { Dispatchers } from './dispatch.ts'
 import { backOff, connectionError, isConnectionFailure, isPassing, sender } from './request.ts'
 
-export interface DownloadConfig {
-  readonly proxy?: ProxyConfig
-  /** Default 5. */
-  readonly attempts?: number
-  /** Default 250. */
-  readonly backOffMs?: number
-  /** Whether this machine's own addresses may be fetched from. Default: no. */
-  readonly allowLoopback?: boolean
+export interface DownloadOptions {
+  readonly attempts: number
+  readonly backOffMs: number
+  /** Whether this machine's own addresses may be fetched from. */
+  readonly allowLoopback: boolean
 }
 
-export interface Downloads extends AsyncDisposable {
-  /**
-   * The bytes of a URL from `offset` on; goes on by itself after a broken connection.
-   * @throws {AppError} not_found, forbidden, unreachable, timeout, bad_peer
-   */
-  fetch(url: URL, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>
-}
-
-export function createDownloads(config: DownloadConfig = {}): Downloads {
-  const dispatchers = new Dispatchers(config.proxy ?? {})
-  return {
-    fetch: (url, offset, signal) => fetchBytes(dispatchers, config, url, offset, signal),
-    [Symbol.asyncDispose]: () => dispatchers[Symbol.asyncDispose](),
-  }
-}
-
-async function* fetchBytes(
+/**
+ * The bytes of a URL from `offset` on; goes on by itself after a broken connection.
+ * @throws {AppError} not_found, forbidden, unreachable, timeout, bad_peer
+ */
+export async function* download(
   dispatchers: Dispatchers,
-  { attempts = 5, backOffMs = 250, allowLoopback = false }: DownloadConfig,
+  { attempts, backOffMs, allowLoopback }: DownloadOptions,
   url: URL,
   offset: number,
   signal: AbortSignal,

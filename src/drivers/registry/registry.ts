@@ -11,6 +11,7 @@ import { MIN_PROGRESS_BYTES, bodyFrom } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import { findCredential, type Credential } from './credentials.ts'
 import { Dispatchers, isLoopbackName, type ProxyConfig, type TlsOptions } from './dispatch.ts'
+import { download } from './download.ts'
 import { registryFailure } from './failure.ts'
 import {
   backOff,
@@ -38,6 +39,13 @@ export interface RegistryConfig {
   readonly attempts?: number
   /** First pause between two tries, milliseconds. Default 250. */
   readonly backOffMs?: number
+  /** Whether `download` may fetch from this machine's own addresses. Default: no. */
+  readonly allowLoopbackDownloads?: boolean
+}
+
+export interface RegistryClient extends RegistryPort, AsyncDisposable {
+  /** The bytes of a plain URL from `offset` on, for imports. @throws {AppError} as `stream` */
+  readonly download: (url: URL, offset: number, signal: AbortSignal) => AsyncIterable<Uint8Array>
 }
 
 /** Manifests up to this size must be accepted (distribution-spec, "Pushing Manifests"); ours ends there. */
@@ -65,11 +73,11 @@ interface Asked {
 }
 
 /** Opens a client. Connections are kept until it is disposed. */
-export function createRegistry(config: RegistryConfig): RegistryPort & AsyncDisposable {
+export function createRegistry(config: RegistryConfig): RegistryClient {
   return new Registry(config)
 }
 
-class Registry implements RegistryPort, AsyncDisposable {
+class Registry implements RegistryClient {
   readonly #config: RegistryConfig
   readonly #dispatchers: Dispatchers
   /** By origin, scope and credential set. */
@@ -85,6 +93,19 @@ class Registry implements RegistryPort, AsyncDisposable {
     this.#authorizations.clear()
     await this.#dispatchers[Symbol.asyncDispose]()
   }
+
+  readonly download = (url: URL, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array> =>
+    download(
+      this.#dispatchers,
+      {
+        attempts: this.#attempts,
+        backOffMs: this.#backOffMs,
+        allowLoopback: this.#config.allowLoopbackDownloads ?? false,
+      },
+      url,
+      offset,
+      signal,
+    )
 
   async manifest(
     name: RepositoryName,
