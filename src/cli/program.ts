@@ -13,7 +13,11 @@ import { VERBS, type Extra } from './verbs.ts'
  * @param extra adds the commands that are not the command line's own (`server`)
  * @param only the verbs to load; all when absent
  */
-export async function createProgram(session: Session, extra: Extra = () => {}, only?: readonly string[]): Promise<Command> {
+export async function createProgram(
+  session: Session,
+  extra: Extra = () => {},
+  only?: readonly string[],
+): Promise<Command> {
   const program = new Command('bareboat')
     .description("Runs container images on physical machines, with docker's verbs")
     .option('--host <address>', 'server: unix:///PATH or http://HOST:PORT (default: BAREBOAT_HOST or the local socket)')

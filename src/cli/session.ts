@@ -89,7 +89,10 @@ export function errorLines(error: unknown, io: Pick<Io, 'env'>): string[] {
   if (!(error instanceof AppError) && !(error instanceof WireError)) {
     const stack = error instanceof Error && error.stack !== undefined ? error.stack : ''
     const advice = 'this is a fault of bareboat; BAREBOAT_DEBUG=1 shows where'
-    return [`bareboat: internal error: ${explain(error)}; ${advice}`, ...(isSet(io.env['BAREBOAT_DEBUG']) ? [stack] : [])]
+    return [
+      `bareboat: internal error: ${explain(error)}; ${advice}`,
+      ...(isSet(io.env['BAREBOAT_DEBUG']) ? [stack] : []),
+    ]
   }
   const lines = [`bareboat: ${error.message}`]
   let cause = error.cause

@@ -12,14 +12,22 @@ import type { Session } from './session.ts'
 export function openSource(text: string, session: Session): Source {
   if (/^https?:\/\//.test(text)) return { url: text }
   if (text === '-') {
-    if (session.io.stdin.isTTY === true) throw new AppError('invalid', 'Cannot import from "-": standard input is a terminal')
+    if (session.io.stdin.isTTY === true)
+      throw new AppError('invalid', 'Cannot import from "-": standard input is a terminal')
     return { body: session.io.stdin }
   }
   const path = resolve(session.io.cwd, text)
   try {
     if (!statSync(path).isDirectory()) return { body: createReadStream(path, { highWaterMark: 1024 * 1024 }) }
   } catch (cause) {
-    throw new AppError('invalid', `Cannot import "${text}": ${systemCode(cause) === 'ENOENT' ? 'there is no such file' : (systemCode(cause) ?? 'it cannot be read')}`, { cause })
+    throw new AppError(
+      'invalid',
+      `Cannot import "${text}": ${systemCode(cause) === 'ENOENT' ? 'there is no such file' : (systemCode(cause) ?? 'it cannot be read')}`,
+      { cause },
+    )
   }
-  throw new AppError('invalid', `Cannot import "${text}": it is a directory; give a tar archive of it: tar c -C ${text} . | bareboat import -`)
+  throw new AppError(
+    'invalid',
+    `Cannot import "${text}": it is a directory; give a tar archive of it: tar c -C ${text} . | bareboat import -`,
+  )
 }

@@ -41,8 +41,13 @@ export async function complete(program: Command, words: readonly string[], sessi
     const equals = /^(--[^=]+)=(.*)$/s.exec(current)
     if (!equals) return { candidates: starting(optionsOf(command), current), hasFiles: false }
     const option = command.options.find(({ long }) => long === equals[1])
-    const found = option ? await values(option.long ?? '', valueName(option), equals[2]!, session) : { candidates: [], hasFiles: false }
-    return { ...found, candidates: found.candidates.map(({ text, about }) => ({ text: `${equals[1]}=${text}`, about })) }
+    const found = option
+      ? await values(option.long ?? '', valueName(option), equals[2]!, session)
+      : { candidates: [], hasFiles: false }
+    return {
+      ...found,
+      candidates: found.candidates.map(({ text, about }) => ({ text: `${equals[1]}=${text}`, about })),
+    }
   }
   if (command.commands.length > 0) return { candidates: starting(subcommandsOf(command), current), hasFiles: false }
   const last = command.registeredArguments.at(-1)
@@ -67,7 +72,10 @@ function walk(program: Command, words: readonly string[]) {
       else {
         positionals++
         // What follows a command's own words belongs to the program that it runs.
-        if (command.registeredArguments.at(-1)?.name() === 'command' && positionals > command.registeredArguments.length - 1)
+        if (
+          command.registeredArguments.at(-1)?.name() === 'command' &&
+          positionals > command.registeredArguments.length - 1
+        )
           hasEnded = true
       }
     }
@@ -89,10 +97,23 @@ function valueName(option: Option): string {
 
 async function values(key: string, kind: string, current: string, session: Session): Promise<Completion> {
   const choices = CHOICES[key]
-  if (choices) return { candidates: starting(choices.map((text) => ({ text, about: '' })), current), hasFiles: false }
+  if (choices)
+    return {
+      candidates: starting(
+        choices.map((text) => ({ text, about: '' })),
+        current,
+      ),
+      hasFiles: false,
+    }
   if (/^(file|dir|source|destination)$/.test(kind)) {
     const names = kind === 'source' || kind === 'destination' ? await namesOf('container', session) : []
-    return { candidates: starting(names.map(({ text, about }) => ({ text: `${text}:`, about })), current), hasFiles: true }
+    return {
+      candidates: starting(
+        names.map(({ text, about }) => ({ text: `${text}:`, about })),
+        current,
+      ),
+      hasFiles: true,
+    }
   }
   return { candidates: starting(await namesOf(kind.replace(/s$/, ''), session), current), hasFiles: false }
 }
@@ -124,7 +145,11 @@ async function namesOf(kind: string, session: Session): Promise<Candidate[]> {
         .filter((file) => file.kind === kind)
         .map(({ name }) => ({ text: name, about: kind }))
     if (kind === 'thing')
-      return [...(await namesOf('container', session)), ...(await namesOf('machine', session)), ...(await namesOf('image', session))]
+      return [
+        ...(await namesOf('container', session)),
+        ...(await namesOf('machine', session)),
+        ...(await namesOf('image', session)),
+      ]
   } catch {
     // Completion stays silent: the command itself will say what is wrong.
   }
@@ -139,7 +164,9 @@ function optionsOf(command: Command): Candidate[] {
 }
 
 function subcommandsOf(command: Command): Candidate[] {
-  return command.commands.filter((one) => !one.name().startsWith('__')).map((one) => ({ text: one.name(), about: one.summary() }))
+  return command.commands
+    .filter((one) => !one.name().startsWith('__'))
+    .map((one) => ({ text: one.name(), about: one.summary() }))
 }
 
 function starting(candidates: readonly Candidate[], start: string): Candidate[] {

@@ -33,7 +33,7 @@ function createStamper(): (bytes: Uint8Array, atMs: number) => Uint8Array {
   return (bytes, atMs) => {
     const parts: Uint8Array[] = []
     const stamp = Buffer.from(`${timestamp(atMs)} `)
-    for (let from = 0; from < bytes.length; ) {
+    for (let from = 0; from < bytes.length;) {
       if (isLineStart) parts.push(stamp)
       const end = bytes.indexOf(LF, from)
       const to = end === -1 ? bytes.length : end + 1

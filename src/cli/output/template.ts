@@ -63,7 +63,9 @@ export function templateFields(template: Template): string[] {
   return template.flatMap((part) =>
     typeof part === 'string'
       ? []
-      : part.flatMap(({ operands }) => operands.flatMap((operand) => ('path' in operand ? operand.path.slice(0, 1) : []))),
+      : part.flatMap(({ operands }) =>
+          operands.flatMap((operand) => ('path' in operand ? operand.path.slice(0, 1) : [])),
+        ),
   )
 }
 
@@ -93,7 +95,9 @@ function parsePipeline(source: string, whole: string): Call[] {
 function evaluate(calls: readonly Call[], data: Data, fieldsOnly: boolean): unknown {
   let piped: unknown[] = []
   for (const { name, operands } of calls) {
-    const values = operands.map((operand) => ('value' in operand ? operand.value : lookUp(data, operand.path, fieldsOnly)))
+    const values = operands.map((operand) =>
+      'value' in operand ? operand.value : lookUp(data, operand.path, fieldsOnly),
+    )
     const all = [...values, ...piped]
     piped = [name === undefined ? apply(all) : FUNCTIONS[name]!(...all)]
   }
@@ -103,7 +107,8 @@ function evaluate(calls: readonly Call[], data: Data, fieldsOnly: boolean): unkn
 /** A lone value is itself; a function with arguments after it (`.Label "key"`) is called. */
 function apply([first, ...rest]: unknown[]): unknown {
   if (rest.length === 0) return settle(first)
-  if (typeof first !== 'function') throw new AppError('invalid', 'Cannot use a template: only a function takes arguments')
+  if (typeof first !== 'function')
+    throw new AppError('invalid', 'Cannot use a template: only a function takes arguments')
   return first(...rest)
 }
 
@@ -118,7 +123,10 @@ function lookUp(data: Data, path: readonly string[], fieldsOnly: boolean): unkno
     const key = keys.find((one) => one === name) ?? keys.find((one) => one.toLowerCase() === name.toLowerCase())
     if (key === undefined) {
       if (fieldsOnly)
-        throw new AppError('invalid', `Cannot use template field ".${name}": there is no such field; there are ${keys.join(', ')}`)
+        throw new AppError(
+          'invalid',
+          `Cannot use template field ".${name}": there is no such field; there are ${keys.join(', ')}`,
+        )
       return undefined
     }
     value = (value as Record<string, unknown>)[key]

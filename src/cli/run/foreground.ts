@@ -18,11 +18,19 @@ export async function followRun(session: Session, container: Container, flags: R
   const { promise: ready, resolve: onReady } = Promise.withResolvers<void>()
   const over = new AbortController()
   const signal = AbortSignal.any([session.signal, over.signal])
-  using progress = showProgress(session, container, flags.quiet === true ? 'none' : flags.json === true ? 'json' : 'text')
+  using progress = showProgress(
+    session,
+    container,
+    flags.quiet === true ? 'none' : flags.json === true ? 'json' : 'text',
+  )
   using interrupts = handleInterrupts(session, container)
   const watching = watch(session, container, progress, onReady, signal)
   try {
-    await using channel = await client.containers.attach(container.id, { stdin: flags.interactive === true, logs: true }, { signal })
+    await using channel = await client.containers.attach(
+      container.id,
+      { stdin: flags.interactive === true, logs: true },
+      { signal },
+    )
     const outcome = await pump(session, channel, {
       isTty,
       hasStdin: flags.interactive === true,
@@ -48,7 +56,12 @@ export async function followRun(session: Session, container: Container, flags: R
   }
 }
 
-async function finish(session: Session, container: Container, outcome: Outcome, isInterrupted: boolean): Promise<number> {
+async function finish(
+  session: Session,
+  container: Container,
+  outcome: Outcome,
+  isInterrupted: boolean,
+): Promise<number> {
   if (outcome.kind === 'left') {
     session.note('read escape sequence')
     return 0

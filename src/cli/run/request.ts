@@ -102,7 +102,10 @@ export function seconds(option: string, text: string | undefined): number | unde
   if (text === undefined) return undefined
   const value = /^\d+$/.test(text) ? Number(text) : (parseDuration(text) ?? Number.NaN) / 1000
   if (!Number.isSafeInteger(value) || value < 0)
-    throw new AppError('invalid', `Cannot use ${option} "${text}": it is neither whole seconds nor a duration such as 3m`)
+    throw new AppError(
+      'invalid',
+      `Cannot use ${option} "${text}": it is neither whole seconds nor a duration such as 3m`,
+    )
   return value
 }
 
@@ -110,7 +113,8 @@ export function seconds(option: string, text: string | undefined): number | unde
 export function oneOf<T extends string>(option: string, text: string | undefined, values: readonly T[]): T | undefined {
   if (text === undefined) return undefined
   const value = values.find((one) => one === text)
-  if (value === undefined) throw new AppError('invalid', `Cannot use ${option} "${text}": it is not ${values.join(', ')}`)
+  if (value === undefined)
+    throw new AppError('invalid', `Cannot use ${option} "${text}": it is not ${values.join(', ')}`)
   return value
 }
 
@@ -130,6 +134,8 @@ function readEnvironmentFile(file: string, io: Io): string[] {
     return parseEnvironmentFile(readFileSync(resolve(io.cwd, file)), file, io.env)
   } catch (cause) {
     if (cause instanceof AppError) throw cause
-    throw new AppError('invalid', `Cannot read environment file "${file}": ${systemCode(cause) ?? 'unreadable'}`, { cause })
+    throw new AppError('invalid', `Cannot read environment file "${file}": ${systemCode(cause) ?? 'unreadable'}`, {
+      cause,
+    })
   }
 }

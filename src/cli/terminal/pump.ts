@@ -17,7 +17,10 @@ export interface PumpOptions {
   readonly onOutput?: () => void
 }
 
-export type Outcome = { readonly kind: 'exit'; readonly code: number } | { readonly kind: 'left' } | { readonly kind: 'closed' }
+export type Outcome =
+  | { readonly kind: 'exit'; readonly code: number }
+  | { readonly kind: 'left' }
+  | { readonly kind: 'closed' }
 
 /**
  * Pumps until the channel says how the process ended, the person leaves by a key, or the server closes.

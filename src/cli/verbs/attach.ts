@@ -29,7 +29,10 @@ async function attach(session: Session, nameOrId: string, flags: Flags): Promise
   const keys = parseDetachKeys(flags.detachKeys)
   const container = await containers.inspect(nameOrId, { signal: session.signal })
   if (container.state === 'exited' || container.state === 'failed' || container.state === 'created')
-    throw new AppError('conflict', `Cannot attach to "${container.name}": it is ${container.state}; start it with: bareboat restart ${container.name}`)
+    throw new AppError(
+      'conflict',
+      `Cannot attach to "${container.name}": it is ${container.state}; start it with: bareboat restart ${container.name}`,
+    )
   const isTty = container.options.tty
   const hasStdin = container.options.stdin && flags.stdin
   if (isTty && hasStdin && session.io.stdin.isTTY !== true)
@@ -52,7 +55,10 @@ function proxyInterrupts(session: Session, containerId: string): Disposable {
       .client()
       .containers.kill(containerId, 'SIGINT', { signal: session.signal })
       .catch((error: unknown) => {
-        if (!session.signal.aborted) session.interrupt(error instanceof AppError ? error : new AppError('interrupted', 'Cannot go on: interrupted'))
+        if (!session.signal.aborted)
+          session.interrupt(
+            error instanceof AppError ? error : new AppError('interrupted', 'Cannot go on: interrupted'),
+          )
       })
   })
 }

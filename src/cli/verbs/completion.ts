@@ -10,7 +10,10 @@ export const register: Register = (program, session) =>
     .argument('<shell>', Object.keys(SCRIPTS).join(', '))
     .addHelpText(
       'after',
-      example('source <(bareboat completion bash)', 'bareboat completion fish > ~/.config/fish/completions/bareboat.fish'),
+      example(
+        'source <(bareboat completion bash)',
+        'bareboat completion fish > ~/.config/fish/completions/bareboat.fish',
+      ),
     )
     .action(async (shell: string) => {
       if (!Object.hasOwn(SCRIPTS, shell))

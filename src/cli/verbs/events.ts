@@ -20,9 +20,17 @@ export const register: Register = (program, session) =>
   program
     .command('events')
     .summary('show what happens, as it happens')
-    .option('--since <when>', 'begin with the events since then: a date, seconds since the epoch, or how long ago (10m)')
+    .option(
+      '--since <when>',
+      'begin with the events since then: a date, seconds since the epoch, or how long ago (10m)',
+    )
     .option('--until <when>', 'end then')
-    .option('-f, --filter <key=value>', 'container, machine, image, type, event, source, stage (repeatable)', collect, [])
+    .option(
+      '-f, --filter <key=value>',
+      'container, machine, image, type, event, source, stage (repeatable)',
+      collect,
+      [],
+    )
     .option('--format <template>', 'a Go template for each event, or json')
     .option('--json', 'print JSON, one event a line')
     .addHelpText('after', example('bareboat events --since 1h --filter container=web', 'bareboat events --format json'))
@@ -35,7 +43,8 @@ async function events(session: Session, flags: Flags): Promise<void> {
   const matches = createFilter(flags.filter)
   const show = printer(flags)
   const follow = untilMs === undefined || untilMs > nowMs
-  const deadline = follow && untilMs !== undefined ? AbortSignal.timeout(Math.min(untilMs - nowMs, 2 ** 31 - 1)) : undefined
+  const deadline =
+    follow && untilMs !== undefined ? AbortSignal.timeout(Math.min(untilMs - nowMs, 2 ** 31 - 1)) : undefined
   const stored = sinceMs === undefined ? (untilMs === undefined ? nowMs : undefined) : sinceMs
   try {
     for await (const event of session.client().events({
@@ -59,7 +68,10 @@ function createFilter(filters: readonly string[]): (event: Event) => boolean {
     const equals = filter.indexOf('=')
     const key = filter.slice(0, Math.max(0, equals))
     if (!Object.hasOwn(FIELDS, key))
-      throw new AppError('invalid', `Cannot use filter "${filter}": it is not KEY=VALUE with one of ${Object.keys(FIELDS).join(', ')}`)
+      throw new AppError(
+        'invalid',
+        `Cannot use filter "${filter}": it is not KEY=VALUE with one of ${Object.keys(FIELDS).join(', ')}`,
+      )
     wanted.set(key, [...(wanted.get(key) ?? []), filter.slice(equals + 1)])
   }
   return (event) => [...wanted].every(([key, values]) => values.some((value) => FIELDS[key]!(event, value)))
@@ -77,7 +89,8 @@ const FIELDS: Readonly<Record<string, (event: Event, value: string) => boolean>>
 
 /** An event of the thing itself, or one of another that names it among its attributes. */
 function concerns({ kind, subjectId, name, attributes }: Event, wanted: Event['kind'], value: string): boolean {
-  if (kind === wanted && (name === value || subjectId === value || (value.length >= 4 && subjectId.startsWith(value)))) return true
+  if (kind === wanted && (name === value || subjectId === value || (value.length >= 4 && subjectId.startsWith(value))))
+    return true
   return kind !== wanted && attributes[wanted] === value
 }
 

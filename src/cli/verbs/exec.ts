@@ -21,7 +21,9 @@ export const register: Register = (program, session) =>
   program
     .command('exec')
     .summary('run a command in a running container')
-    .description('Runs a command in a running container. The exit code is the command\'s; 126: it cannot be run, 127: not found.')
+    .description(
+      "Runs a command in a running container. The exit code is the command's; 126: it cannot be run, 127: not found.",
+    )
     .argument('<container>', 'name or id')
     .argument('<command...>', 'the command and its arguments')
     .passThroughOptions()
@@ -60,7 +62,10 @@ async function exec(session: Session, container: string, argv: string[], flags: 
   const outcome = await pump(session, channel, { isTty, hasStdin, keys: isTty ? detachFilter(keys) : noKeys })
   if (outcome.kind === 'exit') return outcome.code
   if (outcome.kind === 'closed')
-    throw new AppError('unreachable', `Cannot learn how the command in "${container}" ended: the server closed the channel`)
+    throw new AppError(
+      'unreachable',
+      `Cannot learn how the command in "${container}" ended: the server closed the channel`,
+    )
   session.note('read escape sequence')
   return 0
 }

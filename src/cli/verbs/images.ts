@@ -76,7 +76,15 @@ function matches({ repository, tag }: Row, filter: string): boolean {
   const [key, value = ''] = filter.split(/=(.*)/s)
   if (key === 'dangling') return (tag === '<none>') === (value === 'true' || value === '1')
   if (key !== 'reference')
-    throw new AppError('invalid', `Cannot use filter "${filter}": it is neither reference=PATTERN nor dangling=true|false`)
-  const pattern = new RegExp(`^${value.replace(/[.+^${}()|\\]/g, '\\$&').replaceAll('*', '[^/]*').replaceAll('?', '[^/]')}$`)
+    throw new AppError(
+      'invalid',
+      `Cannot use filter "${filter}": it is neither reference=PATTERN nor dangling=true|false`,
+    )
+  const pattern = new RegExp(
+    `^${value
+      .replace(/[.+^${}()|\\]/g, '\\$&')
+      .replaceAll('*', '[^/]*')
+      .replaceAll('?', '[^/]')}$`,
+  )
   return pattern.test(repository) || pattern.test(`${repository}:${tag}`)
 }

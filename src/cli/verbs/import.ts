@@ -11,12 +11,17 @@ export const register: Register = (program, session) =>
     .argument('[reference]', 'its name')
     .option('-q, --quiet', 'do not show progress')
     .option(...JSON_OPTION)
-    .addHelpText('after', example('bareboat import rootfs.tar.zst my/system:1', 'docker save nginx | bareboat import -'))
+    .addHelpText(
+      'after',
+      example('bareboat import rootfs.tar.zst my/system:1', 'docker save nginx | bareboat import -'),
+    )
     .action(async (file: string, reference: string | undefined, flags: { quiet?: boolean; json?: boolean }) => {
       const source = openSource(file, session)
       using bars = showSteps(session, { quiet: flags.quiet === true, json: flags.json === true })
       const { images } = session.client()
-      const image = await images.import(source, reference, (progress) => bars.show(progress), { signal: session.signal })
+      const image = await images.import(source, reference, (progress) => bars.show(progress), {
+        signal: session.signal,
+      })
       if (flags.json === true) await session.printJson(image)
       else await session.printLines([image.id])
     })

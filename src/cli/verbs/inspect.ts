@@ -1,5 +1,5 @@
 import { AppError } from '../../base/errors.ts'
-import { collect, example } from '../option.ts'
+import { example } from '../option.ts'
 import { parseTemplate, renderTemplate } from '../output/template.ts'
 import { oneOf } from '../run/request.ts'
 import { forEachName, type Session } from '../session.ts'
@@ -18,7 +18,9 @@ export const register: Register = (program, session) =>
   program
     .command('inspect')
     .summary('show containers, machines or images whole')
-    .description('Prints what is known of containers, machines and images, as one JSON list. A name is looked for in that order.')
+    .description(
+      'Prints what is known of containers, machines and images, as one JSON list. A name is looked for in that order.',
+    )
     .argument('<things...>', 'names, ids or references')
     .option('-f, --format <template>', 'a Go template for each, e.g. {{.state}}')
     .option('--type <type>', TYPES.join(', '))

@@ -21,17 +21,26 @@ export const register: Register = (program, session) =>
     .option('-a, --all', 'exited, failed and created containers too')
     .option('-q, --quiet', 'ids only')
     .option('--no-trunc', 'do not shorten ids and commands')
-    .option('-f, --filter <key=value>', 'id, name, label, status, machine, ancestor or exited (repeatable)', collect, [])
+    .option(
+      '-f, --filter <key=value>',
+      'id, name, label, status, machine, ancestor or exited (repeatable)',
+      collect,
+      [],
+    )
     .option('-n, --last <count>', 'the last containers that were created, in any state')
     .option('-l, --latest', 'the last container that was created, in any state')
     .option(...FORMAT_OPTION)
     .option(...JSON_OPTION)
-    .addHelpText('after', example('bareboat ps -a --filter status=failed', "bareboat ps --format 'table {{.Names}}\\t{{.Machine}}'"))
+    .addHelpText(
+      'after',
+      example('bareboat ps -a --filter status=failed', "bareboat ps --format 'table {{.Names}}\\t{{.Machine}}'"),
+    )
     .action(async (flags: Flags) => {
       const last = flags.latest === true ? 1 : parseCount(flags.last)
       const filters = flags.filter.map(checkFilter)
       // A state that is asked for by name is shown without -a as well.
-      const all = flags.all === true || last !== undefined || filters.some((filter) => /^(status|state|exited)=/.test(filter))
+      const all =
+        flags.all === true || last !== undefined || filters.some((filter) => /^(status|state|exited)=/.test(filter))
       const containers = await session.client().containers.list({ all, filters, signal: session.signal })
       const newestFirst = containers.toSorted((a, b) => b.createdAt - a.createdAt).slice(0, last)
       const columns = containerColumns(session.io.now(), flags.trunc)

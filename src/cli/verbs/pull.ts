@@ -25,7 +25,9 @@ export const register: Register = (program, session) =>
     .action(async (reference: string, { platform, plainHttp, insecure, quiet, json }: Flags) => {
       using bars = showSteps(session, { quiet: quiet === true, json: json === true })
       const request = { reference, ...defined({ platform, plainHttp, insecure }) }
-      const image = await session.client().images.pull(request, (progress) => bars.show(progress), { signal: session.signal })
+      const image = await session
+        .client()
+        .images.pull(request, (progress) => bars.show(progress), { signal: session.signal })
       if (json === true) return session.printJson(image)
       await session.printLines([image.references.find((one) => one === reference) ?? image.references[0] ?? image.id])
     })

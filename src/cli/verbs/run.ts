@@ -13,7 +13,7 @@ export const register: Register = (program, session) =>
     .command('run')
     .summary('run an image on a machine')
     .description(
-      'Runs an image on a free machine: switches the machine on, boots it into the image, and shows what the workload prints.\nThe exit code is the workload\'s, or 125 when bareboat failed before.',
+      "Runs an image on a free machine: switches the machine on, boots it into the image, and shows what the workload prints.\nThe exit code is the workload's, or 125 when bareboat failed before.",
     )
     .argument('<image>', 'reference of the image')
     .argument('[command...]', "replaces the image's command")
@@ -24,8 +24,18 @@ export const register: Register = (program, session) =>
     .option('--name <name>', 'name of the container')
     .option('--machine <machine>', 'run on this machine')
     .option('--group <group>', 'run on a machine of this group')
-    .option('--rank <expression>', "run on a machine of this rank: any, 'eq N', 'ge N', 'le N' (repeatable)", collect, [])
-    .option('-e, --env <key=value>', 'environment variable; KEY alone takes its value from here (repeatable)', collect, [])
+    .option(
+      '--rank <expression>',
+      "run on a machine of this rank: any, 'eq N', 'ge N', 'le N' (repeatable)",
+      collect,
+      [],
+    )
+    .option(
+      '-e, --env <key=value>',
+      'environment variable; KEY alone takes its value from here (repeatable)',
+      collect,
+      [],
+    )
     .option('--env-file <file>', 'read environment variables from a file (repeatable)', collect, [])
     .option('-w, --workdir <dir>', 'working directory')
     .option('-u, --user <user>', 'NAME|UID[:GROUP|GID]')
@@ -47,7 +57,10 @@ export const register: Register = (program, session) =>
     .option('--detach-keys <keys>', 'keys that detach from a terminal', DEFAULT_DETACH_KEYS)
     .option('-q, --quiet', 'do not show the progress of the boot')
     .option('--json', 'with -d the container as JSON, else the events of the boot as JSON lines on stderr')
-    .addHelpText('after', example('bareboat run --rm -it -e TERM alpine sh', 'bareboat run -d --name web --group rack1 nginx'))
+    .addHelpText(
+      'after',
+      example('bareboat run --rm -it -e TERM alpine sh', 'bareboat run -d --name web --group rack1 nginx'),
+    )
     .action(async (image: string, command: string[], flags: RunFlags) => {
       session.exitCode = await run(session, image, command, flags)
     })

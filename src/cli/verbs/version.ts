@@ -8,7 +8,7 @@ export const register: Register = (program, session) =>
   program
     .command('version')
     .summary('show the versions of the client and of the server')
-    .option('--client', "do not ask the server for its version")
+    .option('--client', 'do not ask the server for its version')
     .option(...JSON_OPTION)
     .addHelpText('after', example('bareboat version'))
     .action(async (flags: { client?: boolean; json?: boolean }) => {

@@ -27,7 +27,10 @@ export const register: Register = (program, session) =>
       const format = oneOf('--format', flags.format, ['tar', 'cpio'] as const) ?? 'tar'
       const { io, signal } = session
       if (flags.output === undefined && io.stdout.isTTY === true)
-        throw new AppError('invalid', `Cannot export "${image}": standard output is a terminal; use -o FILE or redirect it`)
+        throw new AppError(
+          'invalid',
+          `Cannot export "${image}": standard output is a terminal; use -o FILE or redirect it`,
+        )
       const body = await session.client().images.export(image, format, { signal })
       if (flags.output === undefined || flags.output === '-') {
         for await (const chunk of body as AsyncIterable<Buffer>) await writeOut(io.stdout, chunk)
@@ -49,6 +52,10 @@ async function writeWhole(path: string, body: NodeJS.ReadableStream, signal: Abo
   } catch (cause) {
     await rm(partial, { force: true })
     signal.throwIfAborted()
-    throw new AppError('invalid', `Cannot write "${path}": ${systemCode(cause) ?? 'the archive did not arrive whole'}`, { cause })
+    throw new AppError(
+      'invalid',
+      `Cannot write "${path}": ${systemCode(cause) ?? 'the archive did not arrive whole'}`,
+      { cause },
+    )
   }
 }

@@ -25,14 +25,25 @@ function row(entry: TreeEntryView): string[] {
   const target = entry.target === undefined ? '' : ` -> ${entry.target}`
   const size = entry.device ?? String(entry.sizeBytes)
   const owner = `${entry.uid}:${entry.gid}`
-  return [LETTER[entry.type] + modeText(entry.mode), owner, size, time, `layer ${entry.layer}`, printable(entry.path + target)]
+  return [
+    LETTER[entry.type] + modeText(entry.mode),
+    owner,
+    size,
+    time,
+    `layer ${entry.layer}`,
+    printable(entry.path + target),
+  ]
 }
 
 /** `rwxr-xr-x`, with s and t for set-id and sticky bits. */
 export function modeText(mode: number): string {
   const bits = [0o400, 0o200, 0o100, 0o040, 0o020, 0o010, 0o004, 0o002, 0o001]
   const letters = bits.map((bit, index) => (mode & bit ? 'rwx'[index % 3]! : '-'))
-  for (const [bit, index, letter] of [[0o4000, 2, 's'], [0o2000, 5, 's'], [0o1000, 8, 't']] as const)
+  for (const [bit, index, letter] of [
+    [0o4000, 2, 's'],
+    [0o2000, 5, 's'],
+    [0o1000, 8, 't'],
+  ] as const)
     if (mode & bit) letters[index] = letters[index] === 'x' ? letter : letter.toUpperCase()
   return letters.join('')
 }

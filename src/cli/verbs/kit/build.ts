@@ -24,7 +24,9 @@ export const register: Register = (program, session) =>
     .action(async ({ flavour, mirror, force, quiet, json }: Flags) => {
       const request = defined({ flavour: oneOf('--flavour', flavour, ['generic', 'cloud'] as const), mirror, force })
       using bars = showSteps(session, { quiet: quiet === true, json: json === true })
-      const kit = await session.client().kits.build(request, (progress) => bars.show(progress), { signal: session.signal })
+      const kit = await session
+        .client()
+        .kits.build(request, (progress) => bars.show(progress), { signal: session.signal })
       if (json === true) await session.printJson(kit)
       else await session.printLines([kit.digest])
     })

@@ -11,5 +11,7 @@ export const register: Register = (program, session) =>
     .option('--json', 'print JSON (as without it)')
     .addHelpText('after', example("bareboat kit inspect -f '{{.kernelVersion}}' 3f2a"))
     .action((digests: string[], flags: { format?: string }) =>
-      inspectAll(session, digests, flags, (digest) => session.client().kits.inspect(digest, { signal: session.signal })),
+      inspectAll(session, digests, flags, (digest) =>
+        session.client().kits.inspect(digest, { signal: session.signal }),
+      ),
     )

@@ -19,7 +19,10 @@ export const register: Register = (program, session) =>
     .action(async (name: string, flags: SpecFlags & { disabled?: boolean }) => {
       const { macs, ...change } = toChange(flags)
       if (macs === undefined)
-        throw new AppError('invalid', `Cannot add machine "${name}": it needs at least one --mac, its boot interface first`)
+        throw new AppError(
+          'invalid',
+          `Cannot add machine "${name}": it needs at least one --mac, its boot interface first`,
+        )
       const bmcPassword = await readBmcPassword(session, flags, true)
       const machine = await session.client().machines.add(
         {

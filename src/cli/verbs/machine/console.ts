@@ -27,7 +27,9 @@ export const register: Register = (program, session) =>
     .option('-t, --timestamps', 'with --log: begin each line with its time')
     .option('--json', 'with --log: print JSON, one chunk a line')
     .addHelpText('after', example('bareboat machine console rack1-07', 'bareboat machine console --log -f rack1-07'))
-    .action((machine: string, flags: Flags) => (flags.log === true ? showLog(session, machine, flags) : open(session, machine, flags)))
+    .action((machine: string, flags: Flags) =>
+      flags.log === true ? showLog(session, machine, flags) : open(session, machine, flags),
+    )
 
 async function showLog(session: Session, machine: string, flags: Flags): Promise<void> {
   const chunks = session.client().machines.consoleLog(machine, {

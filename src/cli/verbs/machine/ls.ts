@@ -34,7 +34,12 @@ const COLUMNS: readonly Column<Machine>[] = [
   { field: 'BMC', heading: 'BMC', value: ({ bmc }) => bmc ?? '' },
   { field: 'ID', heading: 'ID', value: ({ id }) => id, hidden: true },
   { field: 'UUID', heading: 'UUID', value: ({ uuid }) => uuid ?? '', hidden: true },
-  { field: 'Memory', heading: 'MEMORY', value: ({ memoryMiB }) => (memoryMiB === undefined ? '' : `${memoryMiB}MiB`), hidden: true },
+  {
+    field: 'Memory',
+    heading: 'MEMORY',
+    value: ({ memoryMiB }) => (memoryMiB === undefined ? '' : `${memoryMiB}MiB`),
+    hidden: true,
+  },
   { field: 'Container', heading: 'CONTAINER', value: ({ containerId }) => containerId ?? '', hidden: true },
 ]
 

@@ -15,7 +15,9 @@ export const register: Register = (program, session) =>
       const asked = oneOf('power action', action, ['status', 'on', 'off', 'cycle', 'soft-off'] as const) ?? 'status'
       const { machines } = session.client()
       const options = { signal: session.signal }
-      const state = await (asked === 'status' ? machines.power(machine, options) : machines.setPower(machine, asked, options))
+      const state = await (asked === 'status'
+        ? machines.power(machine, options)
+        : machines.setPower(machine, asked, options))
       if (flags.json === true) await session.printJson({ machine, state })
       else await session.printLines([state])
     })

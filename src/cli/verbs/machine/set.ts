@@ -6,7 +6,9 @@ import { addSpecOptions, readBmcPassword, toChange, type SpecFlags } from './spe
 export const register: Register = (program, session) =>
   addSpecOptions(program.command('set'))
     .summary('change what is registered of a machine')
-    .description('Changes what is registered of a machine. What is not named stays; a list that is named replaces the old one.')
+    .description(
+      'Changes what is registered of a machine. What is not named stays; a list that is named replaces the old one.',
+    )
     .argument('<machine>', 'name or id')
     .option('--enable', 'containers may run on it')
     .option('--disable', 'no container may be started on it')

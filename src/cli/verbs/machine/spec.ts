@@ -41,7 +41,7 @@ export function addSpecOptions(command: Command): Command {
  * What the options say; lists only when they were given.
  * @throws {AppError} invalid
  */
-export function toChange(flags: SpecFlags): Partial<MachineChange> {
+export function toChange(flags: SpecFlags): MachineChange {
   if (flags.bmc !== undefined) refuseCredential(flags.bmc)
   return defined({
     macs: flags.mac.length === 0 ? undefined : flags.mac,
@@ -61,7 +61,11 @@ export function toChange(flags: SpecFlags): Partial<MachineChange> {
  * @param canAsk whether the person may be asked
  * @returns undefined when nobody gave one
  */
-export async function readBmcPassword(session: Session, flags: SpecFlags, canAsk: boolean): Promise<string | undefined> {
+export async function readBmcPassword(
+  session: Session,
+  flags: SpecFlags,
+  canAsk: boolean,
+): Promise<string | undefined> {
   if (flags.bmcPasswordFile !== undefined) return readPasswordFile(session, flags.bmcPasswordFile)
   const fromEnvironment = session.io.env['BAREBOAT_BMC_PASSWORD']
   if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment
@@ -78,7 +82,9 @@ function readPasswordFile(session: Session, file: string): string {
   try {
     text = readFileSync(file === '-' ? 0 : resolve(session.io.cwd, file), 'utf8')
   } catch (cause) {
-    throw new AppError('invalid', `Cannot read password file "${file}": ${systemCode(cause) ?? 'unreadable'}`, { cause })
+    throw new AppError('invalid', `Cannot read password file "${file}": ${systemCode(cause) ?? 'unreadable'}`, {
+      cause,
+    })
   }
   const password = text.split(/\r?\n/, 1)[0]!
   if (password === '') throw new AppError('invalid', `Cannot read password file "${file}": its first line is empty`)

@@ -10,7 +10,10 @@ export interface PlaceFlags {
 }
 
 export const RACK_OPTION = ['--rack <name>', 'name of the rack', 'default'] as const
-export const STATE_DIR_OPTION = ['--state-dir <dir>', 'folder of the racks (default: BAREBOAT_RACK_DIR or among your state)'] as const
+export const STATE_DIR_OPTION = [
+  '--state-dir <dir>',
+  'folder of the racks (default: BAREBOAT_RACK_DIR or among your state)',
+] as const
 
 export function rackPlace(session: Session, { rack, stateDir }: PlaceFlags): RackPlace {
   return { stateDir: rackDir(session, stateDir), name: rack }
