@@ -112,6 +112,11 @@ export const container = z.object({
   createdAt: z.int().describe('milliseconds since the epoch, as all times'),
   startedAt: z.int().optional(),
   finishedAt: z.int().optional(),
+  stopBy: z.enum(['exit', 'stop', 'kill']).optional().describe('why it leaves or left the machine'),
+  graceSeconds: z.int().optional().describe('how long the workload has to end after STOPSIGNAL'),
+  stagedAt: z.int().optional().describe('when it came as far as `stage`'),
+  poweredAt: z.int().optional().describe('when its machine was seen to be on'),
+  deadlineAt: z.int().optional().describe('when it must be running'),
   machineOff: z.boolean().optional().describe('false when the machine could not be switched off'),
   ip: z.string().optional(),
 })

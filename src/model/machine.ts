@@ -31,6 +31,7 @@ export const machineSpec = z
     rank: z.int().min(0).max(1_000_000).default(0),
     groups: z.array(name).max(64).default([]),
     labels: labels.default({}),
+    firmware: z.enum(['bios', 'uefi']).optional().describe('learned from its DHCP requests when absent'),
     memoryMiB: z.int().positive().optional().describe('learned at its first boot when absent'),
     bmc: z.string().max(1024).optional().describe('ipmi://USER@HOST[:PORT] or http://HOST:PORT; never with a password'),
     bmcPassword: z.string().max(256).optional().describe('write only'),

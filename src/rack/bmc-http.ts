@@ -8,12 +8,11 @@ import { listen } from './listening.ts'
 import { NETWORK } from './plan.ts'
 import type { ChassisCommand, VirtualMachine } from './machine.ts'
 
-const ROUTES: Readonly<Record<string, readonly ChassisCommand[]>> = {
-  '/poweron': ['power-on'],
-  '/poweroff': ['power-off'],
-  // A machine that is off is switched on by a reboot too, as the original does.
-  '/reboot': ['power-off', 'power-on'],
-  '/pxeboot': ['boot pxe'],
+const ROUTES: Readonly<Record<string, ChassisCommand>> = {
+  '/poweron': 'power-on',
+  '/poweroff': 'power-off',
+  '/reboot': 'reset',
+  '/pxeboot': 'boot pxe',
 }
 
 /** Answers for one machine. Listens on its BMC's address until disposed. */
@@ -28,10 +27,10 @@ export async function serveHttpBmc(machine: VirtualMachine): Promise<AsyncDispos
       if (request.method !== 'GET') return end(501, `Cannot ${request.method} "/status": it takes GET\n`)
       return end(200, JSON.stringify({ PoweredOn: machine.isOn }))
     }
-    const commands = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined
-    if (commands === undefined) return end(404, `Cannot find "${path}": there is no such command\n`)
+    const command = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined
+    if (command === undefined) return end(404, `Cannot find "${path}": there is no such command\n`)
     if (request.method !== 'POST') return end(501, `Cannot ${request.method} "${path}": it takes POST\n`)
-    run(machine, commands).then(
+    machine.command(command, 'http').then(
       () => end(200),
       (cause: unknown) => end(500, `${explain(cause)}\n`),
     )
@@ -39,8 +38,4 @@ export async function serveHttpBmc(machine: VirtualMachine): Promise<AsyncDispos
   server.requestTimeout = 10_000
   server.maxConnections = 64
   return await listen(server, { host: machine.spec.bmcAddress, port: NETWORK.httpPort })
-}
-
-async function run(machine: VirtualMachine, commands: readonly ChassisCommand[]): Promise<void> {
-  for (const command of commands) await machine.command(command, 'http')
 }

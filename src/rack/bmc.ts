@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { createServer } from 'node:net'
 import { poll } from '../base/clock.ts'
-import { AppError } from '../base/errors.ts'
+import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { serveHttpBmc } from './bmc-http.ts'
 import { serialPort, startIpmiBmc } from './bmc-ipmi.ts'
@@ -12,15 +12,12 @@ import { isUdpBound, setBmcAddress } from './network.ts'
 import { NETWORK } from './plan.ts'
 
 export interface Bmc {
-  /** Starts what does not run. */
+  /** Starts what does not run, and resolves when it answers. */
   powerUp(): Promise<void>
   /** Ends it at once, as the loss of mains power does. */
   powerDown(): Promise<void>
   close(): Promise<void>
 }
-
-const READY_MS = 10_000
-const RESTART_PAUSE_MS = 1000
 
 export interface BmcDeps {
   readonly keeperSocket: string
@@ -28,66 +25,84 @@ export interface BmcDeps {
   readonly log: Log
 }
 
+const READY_MS = 10_000
+/** An ipmi_sim that ends by itself is started again, so often and after such a pause. */
+const RESTARTS_MAX = 5
+const RESTART_PAUSE_MS = 1000
+
 /** Prepares the BMC of a machine and opens its serial port; `powerUp` starts it. */
 export async function openBmc(machine: VirtualMachine, { keeperSocket, password, log }: BmcDeps): Promise<Bmc> {
   const { bmcAddress: address, name } = machine.spec
   const serialServer = await serveSerial(machine)
+  let hasAddress = false
   let http: AsyncDisposable | undefined
   let ipmi: ChildProcess | undefined
-  let isWanted = false
+  let restartsLeft = 0
+  let queue: Promise<void> = Promise.resolve()
 
   function startIpmi(): void {
     const child = startIpmiBmc(machine, keeperSocket, password)
     ipmi = child
-    child.once('error', (cause) => log.error('ipmi_sim did not start', { machine: name, cause: String(cause) }))
+    child.once('error', (cause) => log.error('ipmi_sim did not start', { machine: name, cause: explain(cause) }))
     child.once('exit', (code, signal) => {
       if (ipmi !== child) return
       ipmi = undefined
-      log.warn('ipmi_sim ended', { machine: name, code, signal })
+      log.warn('ipmi_sim ended', { machine: name, code, signal, restartsLeft })
       setTimeout(() => {
-        if (isWanted && ipmi === undefined) startIpmi()
+        if (ipmi !== undefined || restartsLeft === 0) return
+        restartsLeft--
+        startIpmi()
       }, RESTART_PAUSE_MS).unref()
     })
   }
 
+  async function powerUp(): Promise<void> {
+    if (!hasAddress) await setBmcAddress(address, true)
+    hasAddress = true
+    restartsLeft = RESTARTS_MAX
+    http ??= await serveHttpBmc(machine)
+    if (ipmi === undefined) startIpmi()
+    const isBound = (): true | undefined => isUdpBound(address, NETWORK.ipmiPort) || undefined
+    if (await poll(isBound, { everyMs: 20, deadlineMs: READY_MS })) return
+    throw new AppError(
+      'timeout',
+      `Cannot start the BMC of "${name}": ipmi_sim does not listen after ${READY_MS} ms; see ${machine.paths.ipmiDir}/log`,
+    )
+  }
+
   async function powerDown(): Promise<void> {
-    isWanted = false
+    restartsLeft = 0
     const child = ipmi
     ipmi = undefined
-    if (child !== undefined && child.exitCode === null && child.signalCode === null) {
-      const ended = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGKILL')
-      await ended
-    }
-    if (http === undefined) return
-    const server = http
+    if (child !== undefined) await kill(child)
+    await http?.[Symbol.asyncDispose]()
     http = undefined
-    await server[Symbol.asyncDispose]()
-    await setBmcAddress(address, false)
+    if (hasAddress) await setBmcAddress(address, false)
+    hasAddress = false
+  }
+
+  /** Mains power may be switched by several at once. */
+  function enqueue(work: () => Promise<void>): Promise<void> {
+    const done = queue.then(work)
+    queue = done.catch(() => undefined)
+    return done
   }
 
   return {
-    async powerUp() {
-      if (!isWanted) await setBmcAddress(address, true)
-      isWanted = true
-      http ??= await serveHttpBmc(machine)
-      if (ipmi === undefined) startIpmi()
-      const isReady = await poll(() => isUdpBound(address, NETWORK.ipmiPort) || undefined, {
-        everyMs: 20,
-        deadlineMs: READY_MS,
-      })
-      if (!isReady)
-        throw new AppError(
-          'timeout',
-          `Cannot start the BMC of "${name}": ipmi_sim does not listen after ${READY_MS} ms; see its log`,
-        )
-    },
-    powerDown,
+    powerUp: () => enqueue(powerUp),
+    powerDown: () => enqueue(powerDown),
     async close() {
-      await powerDown()
+      await enqueue(powerDown)
       await serialServer[Symbol.asyncDispose]()
     },
   }
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGKILL')
+  await ended
 }
 
 /** SOL connects here whenever it likes; what the line does while nobody looks is in the record. */

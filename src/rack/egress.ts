@@ -3,7 +3,7 @@
  * and requests with an absolute URI (RFC 9112 §3.2.2, RFC 9110 §9.3.6). It listens on a unix socket that only the owner of the
  * rack may open; 127.0.0.1 means the host's.
  */
-import { rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import {
   type ClientRequest,
   createServer,
@@ -30,7 +30,9 @@ export async function serveEgress(socketPath: string): Promise<AsyncDisposable> 
   const server = createServer({ maxHeaderSize: 16 * 1024 }, forward).on('connect', tunnel)
   server.maxConnections = CONNECTIONS_MAX
   server.setTimeout(IDLE_MS)
-  return await listen(server, { path: socketPath })
+  const listening = await listen(server, { path: socketPath })
+  chmodSync(socketPath, 0o600)
+  return listening
 }
 
 function forward(request: IncomingMessage, response: ServerResponse): void {

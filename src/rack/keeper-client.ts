@@ -20,12 +20,17 @@ export async function askStatus(socketPath: string): Promise<KeeperStatus | unde
 
 /**
  * One request; its answer as text.
- * @throws {AppError} unreachable when no keeper listens; what the keeper says otherwise
+ * @throws {AppError} unreachable when no keeper listens, timeout when it does not answer; what the keeper says otherwise
  */
-export async function ask(socketPath: string, method: 'GET' | 'POST', path: string): Promise<string> {
+export async function ask(
+  socketPath: string,
+  method: 'GET' | 'POST',
+  path: string,
+  deadlineMs = ANSWER_MS,
+): Promise<string> {
   const { status, body } = await new Promise<{ status: number; body: string }>((resolve, reject) => {
-    const request = httpRequest({ socketPath, method, path, agent: false, signal: AbortSignal.timeout(ANSWER_MS) })
-    request.once('error', reject)
+    const request = httpRequest({ socketPath, method, path, agent: false, signal: AbortSignal.timeout(deadlineMs) })
+    request.on('error', reject)
     request.once('response', (response) => {
       text(response).then((whole) => resolve({ status: response.statusCode ?? 0, body: whole }), reject)
     })
@@ -41,12 +46,12 @@ export async function ask(socketPath: string, method: 'GET' | 'POST', path: stri
  * The serial line of a machine as a stream, both ways.
  * @param fromByte where in the record to begin; undefined for only what comes from now on
  */
-export async function askConsole(socketPath: string, machine: string, fromByte: number | undefined): Promise<Duplex> {
+export async function askConsole(socketPath: string, machine: string, fromByte?: number): Promise<Duplex> {
   const path = `/machines/${encodeURIComponent(machine)}/console${fromByte === undefined ? '' : `?from=${fromByte}`}`
   const headers = { connection: 'upgrade', upgrade: 'raw' }
   return await new Promise<Duplex>((resolve, reject) => {
     const request = httpRequest({ socketPath, path, headers, agent: false })
-    request.once('error', (cause) => reject(unreachable(socketPath, cause)))
+    request.on('error', (cause) => reject(unreachable(socketPath, cause)))
     request.once('response', (response) => {
       response.resume()
       reject(new AppError('not_found', `Cannot attach to "${machine}": the rack has no such machine`))
@@ -68,7 +73,7 @@ export async function untilGone(socketPath: string, signal?: AbortSignal): Promi
       agent: false,
       ...(signal === undefined ? {} : { signal }),
     })
-    request.once('error', () => resolve())
+    request.on('error', () => resolve())
     request.once('response', (response) => {
       response.once('close', () => resolve())
       response.once('error', () => resolve())
@@ -79,14 +84,10 @@ export async function untilGone(socketPath: string, signal?: AbortSignal): Promi
 }
 
 function unreachable(socketPath: string, cause: unknown): AppError {
-  const isAbsent = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET'].includes(systemCode(cause) ?? '')
-  return new AppError(
-    isAbsent ? 'unreachable' : 'internal',
-    `Cannot speak to the rack at "${socketPath}": its keeper does not answer`,
-    {
-      cause,
-    },
-  )
+  const doing = `Cannot speak to the rack at "${socketPath}"`
+  if (['ENOENT', 'ECONNREFUSED', 'ECONNRESET'].includes(systemCode(cause) ?? ''))
+    return new AppError('unreachable', `${doing}: its keeper does not run; run \`rack up\``, { cause })
+  return new AppError('timeout', `${doing}: its keeper does not answer; run \`rack down\``, { cause })
 }
 
 function keeperError(body: string): AppError {

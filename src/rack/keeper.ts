@@ -13,7 +13,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { aborted } from '../base/task.ts'
 import { explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -60,8 +60,7 @@ export async function keep(dir: string, way: NamespaceWay, log: Log, signal: Abo
 }
 
 function readRack(dir: string): { spec: RackSpec; password: string; paths: ReturnType<typeof rackPaths> } {
-  const name = dir.slice(dirname(dir).length + 1)
-  const paths = rackPaths(dirname(dir), name)
+  const paths = rackPaths(dirname(dir), basename(dir))
   return {
     spec: parseSpec(readFileSync(paths.spec, 'utf8'), paths.spec),
     password: readFileSync(paths.password, 'utf8').trim(),
@@ -95,8 +94,8 @@ if (import.meta.main) {
   try {
     await keep(dir!, way === 'user' ? 'user' : 'root', lineLog(), stop.signal)
   } catch (cause) {
-    // `rackUp` waits for this file when the keeper ends before it answers.
-    writeFileSync(`${dir}/keeper.failure`, explain(cause))
+    // What `rackUp` tells when the keeper ends before it answers.
+    writeFileSync(join(dir!, 'keeper.failure'), explain(cause), { mode: 0o600 })
     process.exitCode = 1
   }
 }

@@ -7,6 +7,7 @@
  *         rack.json               RackSpec: what the rack is; written before any process starts, removed last
  *         bmc-password            password of the user `admin` on all its BMCs
  *         keeper.sock keeper.log  control API of the keeper (HTTP) and what it has to say
+ *         keeper.failure          why the last keeper could not start
  *         egress.sock             forward proxy into the network of the host
  *         rack-1/                 one machine
  *           console.log           its serial line from the first byte; console.log.1 is the part before, when it grew too long
@@ -29,6 +30,7 @@ export interface RackPaths {
   readonly password: string
   readonly keeperSocket: string
   readonly keeperLog: string
+  readonly keeperFailure: string
   readonly egressSocket: string
 }
 
@@ -51,6 +53,7 @@ export function rackPaths(stateDir: string, name: string): RackPaths {
     password: join(dir, 'bmc-password'),
     keeperSocket: join(dir, 'keeper.sock'),
     keeperLog: join(dir, 'keeper.log'),
+    keeperFailure: join(dir, 'keeper.failure'),
     egressSocket: join(dir, 'egress.sock'),
   }
   if (Buffer.byteLength(paths.keeperSocket) > SOCKET_PATH_MAX)

@@ -9,7 +9,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { appendFileSync, closeSync, openSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
-import { AppError } from '../base/errors.ts'
+import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { MachinePaths } from './layout.ts'
 import type { MachineSpec } from './plan.ts'
@@ -46,12 +46,14 @@ interface Running {
 /** A guest that resets at once, again and again, must not eat the host. */
 const REBOOT_PAUSE_MS = 200
 
+/** The record of commands is also the trace that tests count. */
 export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kvm' | 'tcg', log: Log): VirtualMachine {
   const serial = openSerialHub(paths.console)
+  // Power is not the same as QEMU running: while a reset replaces QEMU, the machine is on.
+  let isOn = false
   let running: Running | undefined
   let boot: BootDevice = 'default'
   let isPlugged = true
-  let isClosed = false
   // Commands run one after the other: a BMC may be asked by several at once.
   let queue: Promise<void> = Promise.resolve()
 
@@ -63,16 +65,12 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
       stdio: ['pipe', 'pipe', complaints, 'pipe'],
     })
     closeSync(complaints)
-    const qmp = openQmp(child.stdout!, child.stdin!)
     serial.plug(child.stdio[3] as Duplex)
-    const now: Running = {
-      child,
-      qmp,
-      wasStopped: false,
-      ended: new Promise((resolve) => child.once('close', () => resolve())),
-    }
-    child.once('error', (cause) => log.error('qemu did not start', { machine: spec.name, cause: String(cause) }))
+    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+    const now: Running = { child, qmp: openQmp(child.stdout!, child.stdin!), ended, wasStopped: false }
+    child.once('error', (cause) => log.error('qemu did not start', { machine: spec.name, cause: explain(cause) }))
     child.once('close', (code, signal) => onEnd(now, code, signal))
+    isOn = true
     running = now
   }
 
@@ -82,16 +80,17 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
     const why = ended.qmp.shutdownReason
     if (why === 'guest-reset') {
       note('guest', 'reset')
-      setTimeout(() => void enqueue(() => restartAfterGuest()), REBOOT_PAUSE_MS)
-    } else if (why === undefined) {
-      note('qemu', `died (${signal ?? `exit code ${code}`}), see qemu.log`)
-      log.warn('qemu died', { machine: spec.name, code, signal })
-    } else note('guest', 'power-off')
+      setTimeout(() => void enqueue(startAgain).catch(() => undefined), REBOOT_PAUSE_MS)
+      return
+    }
+    isOn = false
+    if (why === 'guest-shutdown') note('guest', 'power-off')
+    else note('qemu', `died: ${why ?? signal ?? `exit code ${code}`}`)
   }
 
-  async function restartAfterGuest(): Promise<void> {
-    // Between its reset and now, somebody may have switched it off.
-    if (!isClosed && isPlugged && running === undefined && lastNote === 'guest reset') start()
+  /** Between the guest's reset and now, somebody may have switched it off, or reset it. */
+  async function startAgain(): Promise<void> {
+    if (isOn && running === undefined) start()
   }
 
   async function stop(): Promise<void> {
@@ -100,12 +99,14 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
     now.wasStopped = true
     now.child.kill('SIGKILL')
     await now.ended
-    if (running === now) running = undefined
   }
 
-  let lastNote = ''
+  async function switchOff(): Promise<void> {
+    await stop()
+    isOn = false
+  }
+
   function note(source: CommandSource, what: string): void {
-    lastNote = `${source} ${what}`
     appendFileSync(paths.chassisLog, `${new Date().toISOString()} ${source} ${what}\n`, { mode: 0o600 })
     log.info('chassis', { machine: spec.name, source, what })
   }
@@ -113,13 +114,13 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
   async function act(command: ChassisCommand): Promise<void> {
     switch (command) {
       case 'power-on':
-        if (running === undefined) start()
+        if (!isOn) start()
         return
       case 'power-off':
-        return await stop()
+        return await switchOff()
       case 'reset':
-        // IPMI 2.0 §28.3: a hard reset of a machine that is off leaves it off.
-        if (running === undefined) return
+        // A machine that is off stays off (IPMI 2.0 §28.3).
+        if (!isOn) return
         await stop()
         return start()
       case 'soft-off':
@@ -130,7 +131,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
       case 'unplug':
         isPlugged = false
         boot = 'default'
-        return await stop()
+        return await switchOff()
       default:
         boot = command.slice('boot '.length) as BootDevice
     }
@@ -138,7 +139,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
 
   function enqueue(work: () => Promise<void>): Promise<void> {
     const done = queue.then(work)
-    queue = done.catch((cause: unknown) => log.error('command failed', { machine: spec.name, cause: String(cause) }))
+    queue = done.catch((cause: unknown) => log.error('command failed', { machine: spec.name, cause: explain(cause) }))
     return done
   }
 
@@ -147,7 +148,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
     paths,
     serial,
     get isOn() {
-      return running !== undefined
+      return isOn
     },
     get isPlugged() {
       return isPlugged
@@ -167,8 +168,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
       })
     },
     async close() {
-      isClosed = true
-      await enqueue(stop)
+      await enqueue(switchOff)
       serial.close()
     },
   }

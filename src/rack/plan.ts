@@ -128,23 +128,12 @@ export function planRack(options: RackOptions, rackId: string): RackSpec {
  * Only options that were given count: `up` without options takes the rack as it is.
  */
 export function differences(existing: RackSpec, options: RackOptions): string[] {
-  const wanted = planRack(
-    {
-      name: existing.name,
-      machines: options.machines ?? listLength(options.firmware) ?? existing.machines.length,
-      firmware:
-        options.firmware ??
-        (options.machines === undefined || options.machines === existing.machines.length
-          ? existing.machines.map((machine) => machine.firmware)
-          : 'bios'),
-      memoryMiB: options.memoryMiB ?? existing.machines[0]!.memoryMiB,
-      diskMiB: options.diskMiB ?? existing.machines[0]!.diskMiB,
-      nic: options.nic ?? existing.machines[0]!.nic,
-      bmc: options.bmc ?? existing.bmc,
-      ...(options.nicRom === undefined ? {} : { nicRom: options.nicRom }),
-    },
-    existing.rackId,
-  )
+  const first = existing.machines[0]!
+  const count = options.machines ?? listLength(options.firmware) ?? existing.machines.length
+  const kept = { memoryMiB: first.memoryMiB, diskMiB: first.diskMiB, nic: first.nic, bmc: existing.bmc }
+  const firmware = Array.from({ length: count }, (_, at) => (existing.machines[at] ?? first).firmware)
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const wanted = planRack({ ...kept, firmware, ...given, machines: count, name: existing.name }, existing.rackId)
   const different: string[] = []
   const compare = (what: string, is: string | number, asked: string | number): void => {
     if (is !== asked) different.push(`${what} is ${is}, not ${asked}`)

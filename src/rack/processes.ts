@@ -7,10 +7,12 @@ import { poll } from '../base/clock.ts'
 import { AppError } from '../base/errors.ts'
 
 const MARK = 'BAREBOAT_RACK'
+/** Where `ip` is, which is not on every user's path. */
+const SYSTEM_PATH = '/usr/local/sbin:/usr/sbin:/sbin'
 
-/** The environment for a process of this rack; its children inherit it. */
-export function markedEnvironment(rackId: string): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`, [MARK]: rackId }
+/** `base`, by default our own environment, for a process of this rack; its children inherit the mark. */
+export function markedEnvironment(rackId: string, base: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  return { ...base, PATH: [base['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', SYSTEM_PATH].join(':'), [MARK]: rackId }
 }
 
 /**

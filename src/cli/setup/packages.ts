@@ -1,0 +1,115 @@
+/** The Debian packages that `demo` and `test` need, and their installation: said before it is done, nothing started by it. */
+import { spawn } from 'node:child_process'
+import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { AppError } from '../../base/errors.ts'
+
+/** A package, and a program or file of it that shows that it is there. */
+type Package = readonly [name: string, proof: string]
+
+export const DEMO_PACKAGES: readonly Package[] = [
+  ['qemu-system-x86', 'qemu-system-x86_64'],
+  ['qemu-utils', 'qemu-img'],
+  ['ovmf', '/usr/share/OVMF'],
+  ['seabios', '/usr/share/seabios'],
+  ['ipxe-qemu', '/usr/lib/ipxe/qemu'],
+  ['openipmi', 'ipmi_sim'],
+  ['iproute2', 'ip'],
+  ['util-linux', 'nsenter'],
+  ['curl', 'curl'],
+  ['xz-utils', 'xz'],
+  ['tar', 'tar'],
+  ['apt', 'apt-get'],
+  ['busybox-static', '/bin/busybox'],
+  ['debian-archive-keyring', '/usr/share/keyrings/debian-archive-keyring.gpg'],
+]
+
+export const TEST_PACKAGES: readonly Package[] = [
+  ...DEMO_PACKAGES,
+  ['ipmitool', 'ipmitool'],
+  ['freeipmi-tools', 'ipmipower'],
+  ['dnsmasq-base', 'dnsmasq'],
+  ['isc-dhcp-client', 'dhclient'],
+  ['udhcpc', '/usr/share/doc/udhcpc'],
+  ['kea-admin', 'perfdhcp'],
+  ['kea-dhcp4-server', 'kea-dhcp4'],
+  ['python3-scapy', '/usr/lib/python3/dist-packages/scapy'],
+  ['atftp', 'atftp'],
+  ['tftp-hpa', 'tftp'],
+  ['skopeo', 'skopeo'],
+  ['umoci', 'umoci'],
+  ['docker-registry', 'docker-registry'],
+  ['mmdebstrap', 'mmdebstrap'],
+  ['shellcheck', 'shellcheck'],
+  ['openssl', 'openssl'],
+  ['openssh-client', 'ssh-keygen'],
+  ['attr', 'setfattr'],
+  ['libcap2-bin', 'setcap'],
+  ['cpio', 'cpio'],
+  ['bzip2', 'bzip2'],
+  ['zstd', 'zstd'],
+  ['lz4', 'lz4'],
+  ['strace', 'strace'],
+  ['socat', 'socat'],
+  ['git', 'git'],
+]
+
+/**
+ * Installs what is missing, with apt, as root or through sudo.
+ * @param say told what is going to be done
+ * @throws {AppError} unsupported, naming exactly what is missing, where this system has no apt or we may not use it
+ */
+export async function ensurePackages(
+  packages: readonly Package[],
+  { say, isRoot }: { say: (line: string) => void; isRoot: boolean },
+): Promise<void> {
+  const missing = packages.filter(([, proof]) => !isThere(proof)).map(([name]) => name)
+  if (missing.length === 0) return
+  const sudo = isRoot ? [] : isThere('sudo') ? ['sudo'] : undefined
+  if (!isThere('apt-get') || sudo === undefined)
+    throw new AppError(
+      'unsupported',
+      `Cannot set up: these Debian packages (or what they hold) are missing: ${missing.join(' ')}${sudo === undefined ? '; run as root, or install them yourself' : ''}`,
+    )
+  say(`setting up: installing with apt: ${missing.join(' ')}`)
+  using _quiet = isRoot ? startNothing() : undefined
+  await run([...sudo, 'apt-get', 'update', '-qq'])
+  await run([...sudo, 'apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...missing])
+  const still = packages.filter(([, proof]) => !isThere(proof)).map(([name, proof]) => `${name} (${proof})`)
+  if (still.length > 0) throw new AppError('unsupported', `Cannot set up: still missing after apt: ${still.join(', ')}`)
+}
+
+/** Whether a program is on the PATH (or where Debian keeps those of root), or a file exists. */
+export function isThere(proof: string): boolean {
+  if (proof.startsWith('/')) return existsSync(proof)
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, proof), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+/** Keeps apt from starting the services of packages whose programs are all that we want (Debian Policy 9.3.3, policy-rc.d). */
+function startNothing(): Disposable {
+  const path = '/usr/sbin/policy-rc.d'
+  if (existsSync(path)) return { [Symbol.dispose]() {} }
+  writeFileSync(path, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+  return { [Symbol.dispose]: () => rmSync(path, { force: true }) }
+}
+
+function run([program, ...args]: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    // Its output is progress for a person: it goes beside ours, never into what a program reads.
+    const child = spawn(program!, args, { stdio: ['ignore', 2, 2], env })
+    child.once('error', reject)
+    child.once('exit', (code) => {
+      if (code === 0) resolve()
+      else reject(new AppError('unsupported', `Cannot set up: "${program} ${args.join(' ')}" ended with ${code}`))
+    })
+  })
+}

@@ -1,0 +1,91 @@
+/** `bareboat test`: the checks, then every test, fast ones first; one line of sums at the end. */
+import { spawn } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
+
+const ROOT = join(import.meta.dirname, '../../..')
+
+interface Suite {
+  readonly name: string
+  readonly files: readonly string[]
+  /** Test files that run at the same time. */
+  readonly concurrency: number
+}
+
+const SUITES: readonly Suite[] = [
+  { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
+  { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
+  { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 2 },
+  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },
+]
+
+export interface Sums {
+  passed: number
+  failed: number
+  skipped: number
+}
+
+/**
+ * Runs the checks and suites whose name is among `only`, or all.
+ * @returns the sums; checks and suites that could not run count as one failure each
+ */
+export async function runTests(
+  only: readonly string[],
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<Sums> {
+  const sums: Sums = { passed: 0, failed: 0, skipped: 0 }
+  const wanted = (name: string): boolean => only.length === 0 || only.includes(name)
+  if (wanted('checks')) {
+    say('== checks')
+    const { code } = await run('npm', ['run', '--silent', 'ok'], signal)
+    if (code === 0) sums.passed++
+    else sums.failed++
+  }
+  for (const suite of SUITES.filter(({ name }) => wanted(name))) {
+    const files = suite.files.flatMap((pattern) => globSync(pattern, { cwd: ROOT })).toSorted()
+    if (files.length === 0) continue
+    say(`== ${suite.name}: ${files.length} files`)
+    const options = [
+      '--test',
+      '--test-reporter=spec',
+      `--test-concurrency=${suite.concurrency}`,
+      '--disable-warning=ExperimentalWarning',
+    ]
+    const { code, output } = await run(process.execPath, [...options, ...files], signal)
+    addSums(sums, output, code)
+    if (signal.aborted) break
+  }
+  return sums
+}
+
+/** Adds what node's test runner says at its end (`ℹ pass 3`). */
+export function addSums(sums: Sums, output: string, code: number): void {
+  const count = (word: string): number => Number(new RegExp(`^ℹ ${word} (\\d+)$`, 'm').exec(output)?.[1] ?? 0)
+  const [passed, failed] = [count('pass'), count('fail') + count('cancelled')]
+  sums.passed += passed
+  sums.failed += failed
+  sums.skipped += count('skipped')
+  if (code !== 0 && failed === 0) sums.failed++
+}
+
+function run(program: string, args: readonly string[], signal: AbortSignal): Promise<{ code: number; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      signal,
+      killSignal: 'SIGTERM',
+    })
+    let tail = ''
+    child.stdout.on('data', (bytes: Buffer) => {
+      process.stdout.write(bytes)
+      tail = (tail + bytes.toString('utf8')).slice(-200_000)
+    })
+    child.once('error', (error) => {
+      if (signal.aborted) resolve({ code: 130, output: tail })
+      else reject(error)
+    })
+    child.once('close', (code) => resolve({ code: code ?? 1, output: tail }))
+  })
+}

@@ -1,0 +1,17 @@
+import type { Command } from 'commander'
+import type { Session } from '../session.ts'
+import { ensurePackages, TEST_PACKAGES } from '../setup/packages.ts'
+import { runTests } from '../setup/tests.ts'
+
+export function register(program: Command, session: Session): Command {
+  return program
+    .command('test [suite...]')
+    .description('Run the tests of this checkout: checks, unit, fuzz, peers, e2e; sets up what they need')
+    .addHelpText('after', '\nExample:\n  bareboat test unit fuzz\n')
+    .action(async (suites: string[]) => {
+      await ensurePackages(TEST_PACKAGES, { say: session.note, isRoot: session.io.uid === 0 })
+      const sums = await runTests(suites, (line) => void session.io.stdout.write(`${line}\n`), session.signal)
+      await session.printLines([`${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`])
+      session.exitCode = sums.failed === 0 && sums.passed > 0 ? 0 : 1
+    })
+}

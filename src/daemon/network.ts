@@ -1,0 +1,149 @@
+/** The servers that machines speak to: DHCP, TFTP, router advertisements, HTTP for firmware. */
+import { explain } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Task } from '../base/task.ts'
+import { heldFile } from '../drivers/boot-files.ts'
+import { createLeaseStore, leaseSchema } from '../drivers/store/sqlite/leases.ts'
+import { openSqlite } from '../drivers/store/sqlite/database.ts'
+import { createBootHttp } from '../servers/boot/http.ts'
+import { loaderFor, type BootClient } from '../servers/dhcp/boot.ts'
+import { createDhcpServer, type DhcpServer } from '../servers/dhcp/server.ts'
+import { createRaServer } from '../servers/ra/server.ts'
+import { createTftpServer } from '../servers/tftp/server.ts'
+import type { BootService } from '../services/boot/boot.ts'
+import type { Directory } from '../services/boot/directory.ts'
+import type { Kits } from '../services/kits/kits.ts'
+import type { Config } from './config.ts'
+import { rangeOf, type Interface } from './interface.ts'
+
+export interface NetworkDeps {
+  readonly config: Config
+  readonly log: Log
+  readonly boot: BootService
+  readonly directory: Directory
+  readonly kits: Kits
+  readonly iface: Interface
+  readonly leasePath: string
+}
+
+export interface Network extends AsyncDisposable {
+  readonly tasks: readonly Task[]
+  /** What keeps it from full health, in words. */
+  problems(): string[]
+  leasedIp(macs: readonly string[]): string | undefined
+}
+
+/** The loaders of the default kit, by the names that DHCP gives. They are read again when the default kit is another one. */
+function createLoaders(kits: Kits, log: Log) {
+  let digest: string | undefined
+  let files = new Map<string, Awaited<ReturnType<typeof heldFile>>>()
+  return {
+    async refresh(): Promise<void> {
+      const kit = await kits.open().catch((error: unknown) => {
+        log.debug('no loaders', { why: explain(error) })
+        return undefined
+      })
+      if (!kit || kit.digest === digest) return
+      const held = await Promise.all([...kit.ipxe].map(async ([name, path]) => [name, await heldFile(path)] as const))
+      files = new Map(held)
+      digest = kit.digest
+    },
+    get: (name: string) => files.get(name),
+  }
+}
+
+export async function openNetwork(deps: NetworkDeps): Promise<Network> {
+  const { config, log, boot, directory, iface } = deps
+  await using stack = new AsyncDisposableStack()
+  const loaders = createLoaders(deps.kits, log)
+  await loaders.refresh()
+  const address = iface.address
+  const macOf = new Map<string, string>()
+  const noted = (what: string, work: Promise<void>): void =>
+    void work.catch((error: unknown) => log.error('boot stage not noted', { what, error: explain(error) }))
+
+  const tasks: Task[] = [
+    createBootHttp({ log, boot, loader: (name) => loaders.get(name), address, port: config.httpPort }),
+  ]
+  let dhcp: DhcpServer | undefined
+  if (config.dhcp) {
+    const store = stack.use(openSqlite<object>(deps.leasePath, [{ name: '001-leases', statements: leaseSchema }]))
+    dhcp = createDhcpServer(
+      {
+        interfaceName: iface.name,
+        serverAddress: address,
+        relays: config.dhcpRelays,
+        subnets: [
+          {
+            cidr: iface.cidr,
+            pools: [rangeOf(config.dhcpRange, iface)],
+            routers: config.dhcpRouters,
+            nameServers: config.dhcpNameServers,
+          },
+        ],
+        isAuthoritative: true,
+        servesUnknown: true,
+      },
+      {
+        log: log.with({ server: 'dhcp' }),
+        store: createLeaseStore(store.raw),
+        nowMs: Date.now,
+        directory: {
+          bootFor: (client) => bootChoice(client, directory, `http://${address}:${config.httpPort}/loader`),
+          addressFor: directory.addressFor,
+          ownerOf: directory.ownerOf,
+          isKnown: directory.isKnown,
+          hostNameFor: directory.hostNameFor,
+        },
+        onEvent(event) {
+          if (event.kind !== 'dhcp-ack' || !event.client) return
+          if (event.address !== undefined) macOf.set(event.address, event.mac)
+          const { arch } = event.client
+          const facts = {
+            ...(event.address === undefined ? {} : { ip: event.address }),
+            ...(arch === undefined ? {} : { firmware: arch === 0 ? ('bios' as const) : ('uefi' as const) }),
+          }
+          noted('dhcp', boot.seen(event.mac, 'dhcp', facts))
+        },
+      },
+    )
+    tasks.push(dhcp.task)
+  }
+  if (config.tftp)
+    tasks.push(
+      createTftpServer(
+        { address, port: config.tftpPort },
+        {
+          log: log.with({ server: 'tftp' }),
+          files: {
+            async open(name) {
+              await loaders.refresh()
+              const file = loaders.get(name)
+              return file && { sizeBytes: file.sizeBytes, read: (at, length) => file.bytes.subarray(at, at + length) }
+            },
+          },
+          onEvent(event) {
+            const mac = macOf.get(event.address)
+            if (event.kind === 'tftp-done' && mac !== undefined) noted('tftp', boot.seen(mac, 'tftp', {}))
+          },
+        },
+      ),
+    )
+  if (config.routerAdvertisements)
+    tasks.push(createRaServer({ interfaceName: iface.name }, { log: log.with({ server: 'ra' }) }))
+
+  const held = stack.move()
+  return {
+    tasks,
+    problems: () => (dhcp && !dhcp.health().isHealthy ? [`DHCP: ${dhcp.health().why}`] : []),
+    leasedIp: (macs) => dhcp?.leases().find((lease) => lease.state === 'bound' && macs.includes(lease.mac))?.address,
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+/** What a client boots: iPXE its script, firmware the loader for its architecture. */
+function bootChoice(client: BootClient, directory: Directory, loaderUrl: string) {
+  const url = directory.scriptUrl(client.mac)
+  if (url === undefined) return { kind: 'none', why: 'the machine is disabled' } as const
+  return client.isIpxe ? ({ kind: 'url', url } as const) : loaderFor(client, loaderUrl)
+}

@@ -1,0 +1,238 @@
+/** The whole daemon, wired by hand: what is opened, in order, and the tasks that run. The only place that knows every room. */
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { AppError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { runTasks, type Task } from '../base/task.ts'
+import { openBlobDirectory } from '../drivers/blobs/directory.ts'
+import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
+import { fileAt } from '../drivers/boot-files.ts'
+import { createDebianArchive } from '../drivers/debian/archive.ts'
+import { inflateXz } from '../drivers/debian/xz.ts'
+import { createImports } from '../drivers/layout/import.ts'
+import { createLogDirectory } from '../drivers/logs/directory.ts'
+import { createRegistry } from '../drivers/registry/registry.ts'
+import { openSecretBox } from '../drivers/secrets/secret-box.ts'
+import { createGuestPort } from '../drivers/ssh/guest.ts'
+import { createBootStore } from '../drivers/store/sqlite/boots.ts'
+import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
+import { openSqlite } from '../drivers/store/sqlite/database.ts'
+import { createEventBus } from '../drivers/store/sqlite/events.ts'
+import { createImageStore, imageMigrations, type ImageTables } from '../drivers/store/sqlite/images.ts'
+import { createIntentStore } from '../drivers/store/sqlite/intents.ts'
+import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
+import { coreMigrations, type Tables } from '../drivers/store/sqlite/schema.ts'
+import { createApi } from '../servers/api/app.ts'
+import { createApiServer } from '../servers/api/server.ts'
+import { createBoot } from '../services/boot/boot.ts'
+import { openDirectory } from '../services/boot/directory.ts'
+import { createConsole } from '../services/console/console.ts'
+import { createAgent } from '../services/containers/agent.ts'
+import { createContainers, type ContainersService } from '../services/containers/containers.ts'
+import { createExec } from '../services/containers/exec.ts'
+import { createImages } from '../services/images/create.ts'
+import { listImported, removeImported } from '../services/kits/imported.ts'
+import { createKits, type Kits } from '../services/kits/kits.ts'
+import { createMachines } from '../services/machines/machines.ts'
+import { createPower } from '../services/power/power.ts'
+import type { EffectiveConfig } from './config.ts'
+import { findInterface } from './interface.ts'
+import { openNetwork } from './network.ts'
+import { registryConfig } from './registry-config.ts'
+import { VERSION } from './version.ts'
+
+/** Runs the daemon until the signal aborts. Containers that run go on running without it. */
+export async function runSite({ config, entries }: EffectiveConfig, log: Log, signal: AbortSignal): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const dir = (name: string): string => join(config.dataDir, name)
+  const now = Date.now
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+  const uploadDir = dir('uploads')
+  await rm(uploadDir, { recursive: true, force: true })
+  await mkdir(uploadDir, { mode: 0o700 })
+
+  // State
+  const secrets = openSecretBox(dir('secret.key'))
+  const database = stack.use(openSqlite<Tables & ImageTables>(dir('state.db'), [...coreMigrations, ...imageMigrations]))
+  const events = createEventBus(database.db, now)
+  const machineStore = createMachineStore(database.db, events, secrets, now)
+  const containerStore = createContainerStore(database.db, events, now)
+  const boots = createBootStore(database.db, secrets, now)
+  const logs = stack.use(createLogDirectory(dir('logs'), now))
+
+  // Images and kits
+  let containers: ContainersService | undefined
+  const blobs = stack.use(await openBlobDirectory({ log, now, path: dir('images') }))
+  const registry = stack.use(createRegistry(registryConfig(config, log)))
+  const images = createImages({
+    log,
+    now,
+    blobs,
+    registry,
+    imports: createImports(registry.download),
+    store: createImageStore(database.db),
+    users: async (imageId) => (await containers?.usersOf(imageId)) ?? [],
+  })
+  const { kitDir } = config
+  const archive = createDebianArchive({ stateDirectory: join(kitDir, 'debian'), log, mirror: config.debianMirror })
+  const kits = createKits({ directory: kitDir, log, source: archive, inflateXz })
+
+  // Machines
+  const power = stack.use(
+    createPower({
+      log,
+      events,
+      intents: createIntentStore(database.db, now),
+      passwordOf: machineStore.bmcPassword,
+      openBmc: (machine, password) => openBmc(machine.bmc!, password, log.with({ machine: machine.name })),
+    }),
+  )
+  await power.recover()
+  const console = stack.use(createConsole({ log, logs, portOf: power.portOf }))
+  const iface = config.interface === '' ? undefined : findInterface(config.interface)
+  const httpUrl = `http://${iface?.address ?? '127.0.0.1'}:${config.httpPort}`
+  const directory = await openDirectory(machineStore, boots, httpUrl)
+  stack.defer(events.listen((event) => void (event.kind === 'machine' && directory.refresh())))
+
+  // Containers, and the boots that they are for
+  const reports = {
+    stage: (...report: Parameters<ContainersService['reports']['stage']>) => containers!.reports.stage(...report),
+    failed: (...report: Parameters<ContainersService['reports']['failed']>) => containers!.reports.failed(...report),
+    exit: (...report: Parameters<ContainersService['reports']['exit']>) => containers!.reports.exit(...report),
+    facts: (...report: Parameters<ContainersService['reports']['facts']>) => containers!.reports.facts(...report),
+  }
+  const boot = createBoot({
+    log,
+    boots,
+    reports,
+    httpUrl,
+    now,
+    machineByMac: machineStore.byMac,
+    machineById: machineStore.byId,
+    containerById: containerStore.byId,
+    preparedOf: (container) => containers!.preparedOf(container),
+    onBootChange: directory.refresh,
+  })
+  let leasedIp: (macs: readonly string[]) => string | undefined = () => undefined
+  const machines = createMachines({
+    store: machineStore,
+    checkBmc: parseBmcUrl,
+    leasedIp: (macs) => leasedIp(macs),
+    now,
+  })
+  const agent = createAgent({ log, guest: createGuestPort(log), boots, logs })
+  containers = stack.use(
+    createContainers({
+      log,
+      events,
+      store: containerStore,
+      boots,
+      boot,
+      logs,
+      power,
+      console,
+      agent,
+      images,
+      blobs,
+      now,
+      random: Math.random,
+      kernels: { files: (_arch, kernel, initrd) => bootFiles(kits, kernel, initrd) },
+      kernelParams: config.kernelParams,
+      machines: machineStore.list,
+      machineById: machineStore.byId,
+      learn: machines.learn,
+    }),
+  )
+  const exec = createExec({ containers, agent, blobs })
+
+  // Servers
+  const problems: (() => string[])[] = []
+  const tasks: Task[] = []
+  if (iface) {
+    const network = stack.use(
+      await openNetwork({ config, log, boot, directory, kits, iface, leasePath: dir('leases.db') }),
+    )
+    leasedIp = network.leasedIp
+    problems.push(network.problems)
+    tasks.push(...network.tasks)
+  }
+  let isReady = false
+  const app = createApi({
+    log,
+    events,
+    machines,
+    power,
+    logs,
+    images,
+    blobs,
+    kits,
+    containers,
+    exec,
+    uploadDir,
+    version: VERSION,
+    config: entries,
+    isReady: () => isReady,
+    imports: {
+      list: () => listImported(kitDir),
+      remove: (kind, name) => removeImported(kitDir, kind, name),
+    },
+    async info() {
+      const kit = await kits.open().catch(() => undefined)
+      return {
+        version: VERSION,
+        isReady,
+        node: process.version,
+        dataDir: config.dataDir,
+        machines: (await machines.list()).length,
+        containers: (await containers!.list()).length,
+        images: (await images.list()).length,
+        problems: [
+          ...problems.flatMap((all) => all()),
+          ...(kit ? [] : ['there is no kit yet; build it with: bareboat kit build']),
+        ],
+        ...(iface === undefined ? {} : { interface: iface.name, address: iface.address }),
+        ...(kit === undefined ? {} : { kit: kit.digest }),
+      }
+    },
+  })
+  const tcp =
+    config.listen === '' ? {} : { tcp: { ...addressAndPort(config.listen), token: readOrMakeToken(config.tokenFile) } }
+  tasks.push(
+    createApiServer({ log, app, containers, exec, logs, machines, console, socketPath: config.socket, ...tcp }),
+  )
+
+  await containers.resume()
+  await runTasks(tasks, signal, () => {
+    isReady = true
+    log.info('ready', { socket: config.socket, interface: iface?.name, address: iface?.address })
+  })
+}
+
+/** Kernel and initrd: the default kit's, or imported ones. */
+async function bootFiles(kits: Kits, kernel: string | undefined, initrd: string | undefined) {
+  const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open()
+  return {
+    kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernels', kernel)),
+    initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrds', initrd)),
+  }
+}
+
+function addressAndPort(text: string): { address: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
+  if (!match) throw new AppError('invalid', `Cannot read config key listen: "${text}" is not ADDRESS:PORT`)
+  return { address: match[1] ?? match[2]!, port: Number(match[3]) }
+}
+
+/** A token of 32 random bytes, made at the first start and kept in a file that only its owner reads. */
+function readOrMakeToken(path: string): string {
+  if (!existsSync(path)) {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx', flush: true })
+  }
+  const token = readFileSync(path, 'utf8').trim()
+  if (token.length < 32)
+    throw new AppError('invalid', `Cannot use token file "${path}": a token has at least 32 characters`)
+  return token
+}

@@ -1,0 +1,294 @@
+/**
+ * Layers in a directory, uncompressed, each under its diff id with its index beside it. A layer appears by a rename after its
+ * bytes, its index and their digests are good and on disk; what is under way lies in `incoming/`.
+ */
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { AppError, WireError, systemCode } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
+import type { Extent } from '../../formats/extents.ts'
+import { isDigest, parseDigest, type Digest } from '../../formats/oci/digest.ts'
+import { parseLayerIndex } from '../../formats/tar/index-codec.ts'
+import type { LayerIndex } from '../../formats/tar/layer-index.ts'
+import type { TarLimits } from '../../formats/tar/limits.ts'
+import type { BlobStore, LayerSource, OnIngest, StoredLayer } from '../../services/images/ports.ts'
+import { DECOMPRESSION_LIMITS, type DecompressionLimits } from './decompress.ts'
+import type { IngestJob, Ingested } from './ingest.ts'
+import { LayerThreads } from './layer-threads.ts'
+import {
+  ALGORITHMS,
+  blobPath,
+  digestOfFile,
+  digestOfIndexFile,
+  indexPath,
+  partPath,
+  storePaths,
+  type StorePaths,
+} from './paths.ts'
+import { OpenBlob, readExtents } from './read.ts'
+
+export interface BlobDirectoryConfig {
+  readonly log: Log
+  readonly now: () => number
+  readonly path: string
+  /** Most bytes that the blobs may take together. Default: no bound but the disk. */
+  readonly quotaBytes?: number
+  /** Most bytes of broken-off transfers that are kept; the oldest go first. Default 8 GiB. */
+  readonly incomingBytes?: number
+  /** Broken-off transfers older than this are not kept. Default 7 days. */
+  readonly incomingMs?: number
+  readonly decompression?: Partial<DecompressionLimits>
+  readonly tar?: Partial<TarLimits>
+  /** How many layers are taken in at once. */
+  readonly threads?: number
+}
+
+const DEFAULT_INCOMING_BYTES = 8 * 1024 ** 3
+const DEFAULT_INCOMING_MS = 7 * 24 * 3600_000
+const MAX_INDEX_BYTES = 1024 ** 3
+
+/** Opens the store, makes its directories, and removes what an earlier process left behind that is of no use. */
+export async function openBlobDirectory(config: BlobDirectoryConfig): Promise<BlobStore & AsyncDisposable> {
+  const paths = storePaths(config.path)
+  for (const algorithm of ALGORITHMS) await mkdir(join(paths.blobs, algorithm), { recursive: true, mode: 0o700 })
+  await mkdir(paths.incoming, { recursive: true, mode: 0o700 })
+  const store = new BlobDirectory(config, paths)
+  await store.clean()
+  return store
+}
+
+class BlobDirectory implements BlobStore, AsyncDisposable {
+  readonly #config: BlobDirectoryConfig
+  readonly #paths: StorePaths
+  readonly #threads: LayerThreads
+  /** Parts that a transfer writes to now. */
+  readonly #partsInUse = new Set<string>()
+  #usedBytes = 0
+
+  constructor(config: BlobDirectoryConfig, paths: StorePaths) {
+    this.#config = config
+    this.#paths = paths
+    this.#threads = new LayerThreads(config.threads)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#threads[Symbol.asyncDispose]()
+  }
+
+  /** Removes unfinished files, indexes without their layer and parts beyond the bounds; counts what there is. */
+  async clean(): Promise<void> {
+    for (const name of await readdir(this.#paths.incoming))
+      if (!name.endsWith('.part')) await rm(join(this.#paths.incoming, name), { force: true, recursive: true })
+    await this.#trimParts()
+    const blobs = new Set(await this.list())
+    this.#usedBytes = 0
+    for (const diffId of blobs) this.#usedBytes += (await stat(blobPath(this.#paths, diffId))).size
+    for await (const { algorithm, directory, name } of this.#files()) {
+      const digest = digestOfIndexFile(algorithm, name)
+      if (digest !== undefined && !blobs.has(digest)) await rm(join(directory, name), { force: true })
+    }
+  }
+
+  async has(diffId: Digest): Promise<boolean> {
+    // The blob is renamed into its place after its index, so that the blob alone says enough unless somebody took the index.
+    return (
+      (await sizeOfFile(blobPath(this.#paths, diffId))) !== undefined &&
+      (await sizeOfFile(indexPath(this.#paths, diffId))) !== undefined
+    )
+  }
+
+  async sizeBytes(diffId: Digest): Promise<number> {
+    const size = await sizeOfFile(blobPath(this.#paths, diffId))
+    if (size === undefined) throw missing(diffId)
+    return size
+  }
+
+  async ingest(source: LayerSource, onIngest: OnIngest, signal: AbortSignal): Promise<StoredLayer> {
+    const part =
+      source.isResumable === true && source.digest !== undefined ? partPath(this.#paths, source.digest) : undefined
+    if (part === undefined) return this.#attempt(source, undefined, onIngest, signal)
+    if (this.#partsInUse.has(part))
+      throw new AppError('conflict', `Cannot store ${source.name}: it is being stored already`)
+    this.#partsInUse.add(part)
+    try {
+      await this.#trimParts()
+      const held = (await sizeOfFile(part)) ?? 0
+      try {
+        return await this.#attempt(source, part, onIngest, signal)
+      } catch (error) {
+        if (!isBadContent(error)) throw error
+        await rm(part, { force: true })
+        // What an earlier process kept may have been damaged by a power cut: then the transfer itself is not at fault.
+        if (held === 0) throw error
+        this.#config.log.warn('kept part of a layer was damaged, fetching it again', { digest: source.digest })
+        return await this.#attempt(source, part, onIngest, signal)
+      }
+    } catch (error) {
+      if (isBadContent(error)) await rm(part, { force: true })
+      throw error
+    } finally {
+      this.#partsInUse.delete(part)
+    }
+  }
+
+  async index(diffId: Digest): Promise<LayerIndex> {
+    const path = indexPath(this.#paths, diffId)
+    const size = await sizeOfFile(path)
+    const blobSize = await sizeOfFile(blobPath(this.#paths, diffId))
+    if (size === undefined || blobSize === undefined) throw missing(diffId)
+    try {
+      if (size > MAX_INDEX_BYTES) throw new WireError('layer index', `it has ${size} bytes`)
+      const index = parseLayerIndex(await readFile(path))
+      if (index.blobBytes !== blobSize)
+        throw new WireError('layer index', `it speaks of ${index.blobBytes} bytes, the layer has ${blobSize}`)
+      return index
+    } catch (cause) {
+      if (!(cause instanceof WireError)) throw cause
+      throw new AppError(
+        'internal',
+        `Cannot read layer ${diffId}: its index is damaged; remove the image and pull it again`,
+        { cause },
+      )
+    }
+  }
+
+  async open(diffId: Digest): Promise<OpenBlob> {
+    try {
+      const file = await open(blobPath(this.#paths, diffId), 'r')
+      return new OpenBlob(diffId, file, (await file.stat()).size)
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') throw missing(diffId)
+      throw error
+    }
+  }
+
+  readExtents(extents: readonly Extent[], from: number, to: number, signal?: AbortSignal): AsyncIterable<Uint8Array> {
+    return readExtents((blob) => this.open(parseDigest(blob)), extents, from, to, signal)
+  }
+
+  async list(): Promise<readonly Digest[]> {
+    const found: Digest[] = []
+    for await (const { algorithm, name } of this.#files()) {
+      const digest = digestOfFile(algorithm, name)
+      if (digest !== undefined) found.push(digest)
+    }
+    return found
+  }
+
+  async remove(diffId: Digest): Promise<void> {
+    const path = blobPath(this.#paths, diffId)
+    const size = await sizeOfFile(path)
+    // The blob first: an index alone is nothing, and is cleaned at the next start.
+    await rm(path, { force: true })
+    await rm(indexPath(this.#paths, diffId), { force: true })
+    this.#usedBytes -= size ?? 0
+  }
+
+  async #attempt(
+    source: LayerSource,
+    part: string | undefined,
+    onIngest: OnIngest,
+    signal: AbortSignal,
+  ): Promise<StoredLayer> {
+    const staged = join(this.#paths.incoming, randomUUID())
+    const job: IngestJob = {
+      name: source.name,
+      digest: source.digest,
+      sizeBytes: source.sizeBytes,
+      diffId: source.diffId,
+      partPath: part,
+      blobPath: `${staged}.tmp`,
+      indexPath: `${staged}.index.tmp`,
+      roomBytes: this.#roomBytes(),
+      decompression: { ...DECOMPRESSION_LIMITS, ...this.#config.decompression },
+      tar: this.#config.tar ?? {},
+    }
+    try {
+      const from = { open: source.open.bind(source), onProgress: onIngest }
+      const ingested = await this.#threads.run(job, from, signal)
+      await this.#publish(job, ingested)
+      if (part !== undefined) await rm(part, { force: true })
+      const { diffId, digest, sizeBytes, transferBytes } = ingested
+      return { diffId, digest, sizeBytes, transferBytes }
+    } finally {
+      await rm(job.blobPath, { force: true })
+      await rm(job.indexPath, { force: true })
+    }
+  }
+
+  async #publish(job: IngestJob, { diffId, sizeBytes }: Ingested): Promise<void> {
+    if (await this.has(diffId)) return
+    if (sizeBytes > this.#roomBytes())
+      throw new AppError(
+        'exhausted',
+        `Cannot store ${job.name}: the store has room for ${this.#roomBytes()} bytes more`,
+      )
+    const target = blobPath(this.#paths, diffId)
+    await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+    this.#usedBytes += sizeBytes
+    await rename(job.indexPath, indexPath(this.#paths, diffId))
+    await rename(job.blobPath, target)
+    await syncDirectory(dirname(target))
+    await syncDirectory(dirname(dirname(target)))
+  }
+
+  #roomBytes(): number {
+    return Math.max((this.#config.quotaBytes ?? Number.MAX_SAFE_INTEGER) - this.#usedBytes, 0)
+  }
+
+  async #trimParts(): Promise<void> {
+    const parts: { path: string; sizeBytes: number; changedMs: number }[] = []
+    for (const name of await readdir(this.#paths.incoming)) {
+      if (!name.endsWith('.part')) continue
+      const path = join(this.#paths.incoming, name)
+      const { size, mtimeMs } = await stat(path)
+      if (!this.#partsInUse.has(path)) parts.push({ path, sizeBytes: size, changedMs: mtimeMs })
+    }
+    parts.sort((a, b) => b.changedMs - a.changedMs)
+    const { now, incomingBytes = DEFAULT_INCOMING_BYTES, incomingMs = DEFAULT_INCOMING_MS } = this.#config
+    let total = 0
+    for (const { path, sizeBytes, changedMs } of parts) {
+      total += sizeBytes
+      if (total <= incomingBytes && now() - changedMs <= incomingMs) continue
+      this.#config.log.info('kept part of a layer dropped', { part: basename(path), sizeBytes })
+      await rm(path, { force: true })
+    }
+  }
+
+  async *#files() {
+    for (const algorithm of ALGORITHMS)
+      for (const prefix of await readdir(join(this.#paths.blobs, algorithm))) {
+        const directory = join(this.#paths.blobs, algorithm, prefix)
+        for (const name of await readdir(directory)) yield { algorithm, directory, name }
+      }
+  }
+}
+
+/** The content itself is at fault: the same bytes will not do the next time. */
+function isBadContent(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'invalid'
+}
+
+function missing(diffId: Digest): AppError {
+  const name = isDigest(diffId) ? diffId : 'of no digest'
+  return new AppError('not_found', `Cannot read layer ${name}: it is not in the store; pull the image again`)
+}
+
+async function sizeOfFile(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}

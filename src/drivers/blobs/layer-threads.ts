@@ -1,0 +1,215 @@
+/** A few threads that take layers in; hashing is what a pull waits for, and one core does about 240 MB/s of it. */
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { AppError } from '../../base/errors.ts'
+import type { IngestJob, Ingested } from './ingest.ts'
+import type { FromWorker, ToWorker } from './layer-worker.ts'
+
+/** What a job reads from and reports to, on this side. */
+export interface JobSource {
+  open(offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+  onProgress(state: 'downloading' | 'verifying', bytes: number): void
+}
+
+/** Bytes per message: fewer, larger messages cost less; more are lost when the process is killed. */
+const MESSAGE_BYTES = 512 << 10
+/** Messages under way to a thread; beyond it the source waits. */
+const MESSAGES_AHEAD = 6
+
+export class LayerThreads implements AsyncDisposable {
+  readonly #size: number
+  readonly #idle: Worker[] = []
+  readonly #all = new Set<Worker>()
+  readonly #waiting: ((worker: Worker) => void)[] = []
+  #isClosed = false
+
+  /** @param size how many layers at once. Default: one for each core, at least 3 and at most 8 */
+  constructor(size: number = Math.min(Math.max(availableParallelism(), 3), 8)) {
+    this.#size = size
+  }
+
+  /**
+   * @throws {AppError} as ingestLayer; what `source` throws; the signal's reason
+   */
+  async run(job: IngestJob, source: JobSource, signal: AbortSignal): Promise<Ingested> {
+    const worker = await this.#acquire(signal)
+    try {
+      return await conduct(worker, job, source, signal)
+    } finally {
+      this.#release(worker)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
+    await Promise.all([...this.#all].map((worker) => worker.terminate()))
+    this.#all.clear()
+  }
+
+  async #acquire(signal: AbortSignal): Promise<Worker> {
+    signal.throwIfAborted()
+    if (this.#isClosed) throw new AppError('interrupted', 'Cannot store a layer: the store is closed')
+    const idle = this.#idle.pop()
+    if (idle !== undefined) return ref(idle)
+    if (this.#all.size < this.#size) return this.#spawn()
+    return new Promise((resolve, reject) => {
+      const take = (worker: Worker) => {
+        signal.removeEventListener('abort', leave)
+        resolve(ref(worker))
+      }
+      const leave = () => {
+        this.#waiting.splice(this.#waiting.indexOf(take), 1)
+        reject(signal.reason as Error)
+      }
+      this.#waiting.push(take)
+      signal.addEventListener('abort', leave, { once: true })
+    })
+  }
+
+  #spawn(): Worker {
+    const worker = new Worker(new URL('./layer-worker.ts', import.meta.url), { env: { PATH: process.env['PATH'] } })
+    this.#all.add(worker)
+    // A thread that dies is not used again; the job that it had learns of it by its own listeners.
+    const gone = () => {
+      this.#all.delete(worker)
+      const at = this.#idle.indexOf(worker)
+      if (at >= 0) this.#idle.splice(at, 1)
+    }
+    worker.on('error', gone)
+    worker.on('exit', gone)
+    return worker
+  }
+
+  #release(worker: Worker): void {
+    if (!this.#all.has(worker)) {
+      const next = this.#waiting.shift()
+      if (next !== undefined) next(this.#spawn())
+      return
+    }
+    const next = this.#waiting.shift()
+    if (next !== undefined) return next(worker)
+    worker.unref()
+    this.#idle.push(worker)
+  }
+}
+
+function ref(worker: Worker): Worker {
+  worker.ref()
+  return worker
+}
+
+/** One job on one thread, from the first message to the last. */
+async function conduct(worker: Worker, job: IngestJob, source: JobSource, signal: AbortSignal): Promise<Ingested> {
+  const stop = new AbortController()
+  const credit = new Credit(MESSAGES_AHEAD, stop.signal)
+  const post = (message: ToWorker, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer)
+  let failure: { readonly error: unknown } | undefined
+  let fed: Promise<void> = Promise.resolve()
+  let arrivedBytes = 0
+
+  const feed = async (offset: number) => {
+    arrivedBytes = offset
+    try {
+      for await (const bytes of batches(source.open(offset, stop.signal), MESSAGE_BYTES)) {
+        await credit.take()
+        arrivedBytes += bytes.length
+        source.onProgress('downloading', arrivedBytes)
+        post({ kind: 'bytes', bytes }, [bytes.buffer])
+      }
+      post({ kind: 'end' })
+    } catch (error) {
+      failure ??= { error }
+      post({ kind: 'stop' })
+    }
+  }
+  const abort = () => {
+    failure ??= { error: signal.reason }
+    stop.abort(signal.reason)
+    post({ kind: 'stop' })
+  }
+
+  const outcome = Promise.withResolvers<Ingested>()
+  const onMessage = (message: FromWorker) => {
+    switch (message.kind) {
+      case 'start':
+        fed = feed(message.offset)
+        return
+      case 'taken':
+        return credit.give()
+      case 'arrived':
+        return source.onProgress('verifying', arrivedBytes)
+      case 'done':
+        return outcome.resolve(message.result)
+      case 'failed':
+        // A source that failed is the reason; what the thread made of the missing end is not.
+        return outcome.reject(failure === undefined ? asError(message) : failure.error)
+      default:
+        message satisfies never
+    }
+  }
+  const onError = (cause: unknown) =>
+    outcome.reject(new AppError('internal', `Cannot store ${job.name}: its thread ended`, { cause }))
+  const onExit = () => onError(undefined)
+
+  worker.on('message', onMessage).on('error', onError).on('exit', onExit)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    signal.throwIfAborted()
+    post({ kind: 'job', job })
+    return await outcome.promise
+  } finally {
+    signal.removeEventListener('abort', abort)
+    worker.off('message', onMessage).off('error', onError).off('exit', onExit)
+    stop.abort()
+    await fed
+  }
+}
+
+function asError({ code, message, detail }: Extract<FromWorker, { kind: 'failed' }>): AppError {
+  return new AppError(code, message, detail === undefined ? undefined : { cause: new Error(detail) })
+}
+
+/** How many messages may still be sent. */
+class Credit {
+  readonly #signal: AbortSignal
+  #left: number
+  #wake: (() => void) | undefined
+
+  constructor(left: number, signal: AbortSignal) {
+    this.#left = left
+    this.#signal = signal
+    signal.addEventListener('abort', () => this.#wake?.(), { once: true })
+  }
+
+  give(): void {
+    this.#left++
+    this.#wake?.()
+  }
+
+  async take(): Promise<void> {
+    while (this.#left === 0 && !this.#signal.aborted) await new Promise<void>((resolve) => (this.#wake = resolve))
+    this.#signal.throwIfAborted()
+    this.#left--
+  }
+}
+
+/** The same bytes in pieces of `size`, each in memory of its own, so that they can be handed to a thread. */
+export async function* batches(
+  source: AsyncIterable<Uint8Array>,
+  size: number,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  let batch = new Uint8Array(size)
+  let filled = 0
+  for await (const part of source)
+    for (let at = 0; at < part.length;) {
+      const taken = Math.min(size - filled, part.length - at)
+      batch.set(part.subarray(at, at + taken), filled)
+      at += taken
+      filled += taken
+      if (filled < size) continue
+      yield batch
+      batch = new Uint8Array(size)
+      filled = 0
+    }
+  if (filled > 0) yield batch.slice(0, filled)
+}

@@ -1,0 +1,51 @@
+/** Where things lie in the directory of a store. Every path is made of a Digest, never of a name from outside. */
+import { join } from 'node:path'
+import {
+  DIGEST_HEX_LENGTH,
+  digestParts,
+  isDigest,
+  type Digest,
+  type DigestAlgorithm,
+} from '../../formats/oci/digest.ts'
+
+export interface StorePaths {
+  readonly root: string
+  readonly blobs: string
+  /** What is under way: `*.tmp` is of no use after a restart, `*.part` is. */
+  readonly incoming: string
+}
+
+export const ALGORITHMS = Object.keys(DIGEST_HEX_LENGTH) as DigestAlgorithm[]
+const INDEX_SUFFIX = '.index'
+
+export function storePaths(root: string): StorePaths {
+  return { root, blobs: join(root, 'blobs'), incoming: join(root, 'incoming') }
+}
+
+/** `blobs/sha256/ab/abcd…`. */
+export function blobPath(paths: StorePaths, diffId: Digest): string {
+  const { algorithm, hex } = digestParts(diffId)
+  return join(paths.blobs, algorithm, hex.slice(0, 2), hex)
+}
+
+/** The layer's index lies beside it. */
+export function indexPath(paths: StorePaths, diffId: Digest): string {
+  return blobPath(paths, diffId) + INDEX_SUFFIX
+}
+
+/** Compressed bytes of a transfer that is not finished. */
+export function partPath(paths: StorePaths, digest: Digest): string {
+  const { algorithm, hex } = digestParts(digest)
+  return join(paths.incoming, `${algorithm}-${hex}.part`)
+}
+
+/** The digest that a file of `blobs/ALGORITHM/xx/` is named for; undefined for indexes and strangers. */
+export function digestOfFile(algorithm: DigestAlgorithm, name: string): Digest | undefined {
+  const digest = `${algorithm}:${name}`
+  return isDigest(digest) ? digest : undefined
+}
+
+/** The digest of the layer that an index file belongs to; undefined for all other files. */
+export function digestOfIndexFile(algorithm: DigestAlgorithm, name: string): Digest | undefined {
+  return name.endsWith(INDEX_SUFFIX) ? digestOfFile(algorithm, name.slice(0, -INDEX_SUFFIX.length)) : undefined
+}

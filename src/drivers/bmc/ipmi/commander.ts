@@ -1,0 +1,102 @@
+/** Commands to one BMC: opens a session when one is needed, keeps it while commands come, closes it when none do. */
+import { sleep } from '../../../base/clock.ts'
+import { AppError } from '../../../base/errors.ts'
+import type { Command } from '../../../wire/ipmi/commands.ts'
+import { Silence } from './exchange.ts'
+import { openIpmiSession, type IpmiSession, type SessionOptions } from './session.ts'
+
+export interface CommanderOptions extends SessionOptions {
+  /** A session without commands is closed after this, milliseconds. BMCs drop it after 60 s (IPMI v2.0 §6.12.15). */
+  readonly idleMs: number
+  /** Least time between two commands, milliseconds: some BMCs freeze under a series of them. */
+  readonly paceMs: number
+}
+
+/** Not safe for two callers at once: its owner takes turns. */
+export class Commander implements AsyncDisposable {
+  readonly #options: CommanderOptions
+  #session: IpmiSession | undefined
+  #idle: NodeJS.Timeout | undefined
+  #lastMs = -Infinity
+
+  constructor(options: CommanderOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @throws {AppError} `unreachable`, and what the handshake throws  @throws {CompletionError} when the BMC declines
+   * @throws {Silence} only for a command that must not be sent twice: it may have been done
+   */
+  async request<Q, A>(command: Command<Q, A>, question: Q, signal?: AbortSignal): Promise<A> {
+    clearTimeout(this.#idle)
+    try {
+      const hadSession = this.#session?.isActive === true
+      try {
+        return await this.#requestOnce(command, question, signal)
+      } catch (error) {
+        if (!(error instanceof Silence) || !command.isIdempotent || !hadSession) throw error
+        // The BMC may have restarted and forgotten the session: a new one tells.
+        return await this.#requestOnce(command, question, signal)
+      }
+    } catch (error) {
+      if (!(error instanceof Silence) || (!command.isIdempotent && !error.isBeforeSending)) throw error
+      throw this.#unreachable(error)
+    } finally {
+      this.#lastMs = performance.now()
+      if (this.#session) this.#idle = setTimeout(() => void this.#drop(), this.#options.idleMs)
+    }
+  }
+
+  /** The id of the cipher suite in use, once there is a session. */
+  get cipherSuite(): number | undefined {
+    return this.#session?.cipherSuite
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#idle)
+    await this.#drop()
+  }
+
+  async #requestOnce<Q, A>(command: Command<Q, A>, question: Q, signal?: AbortSignal): Promise<A> {
+    const waitMs = this.#lastMs + this.#options.paceMs - performance.now()
+    if (waitMs > 0) await sleep(waitMs, signal)
+    const session = await this.#open(signal)
+    // Raised apart from the command, so that silence while raising is not taken for a command whose answer was lost.
+    if (command.privilege === 'operator') await this.#raise(session, signal)
+    return session.request(command, question, { signal })
+  }
+
+  async #raise(session: IpmiSession, signal?: AbortSignal): Promise<void> {
+    try {
+      await session.raise(signal)
+    } catch (error) {
+      throw error instanceof Silence
+        ? new Silence(error.tries, error.isRefused, { isBeforeSending: true, cause: error })
+        : error
+    }
+  }
+
+  async #open(signal?: AbortSignal): Promise<IpmiSession> {
+    if (this.#session?.isActive) return this.#session
+    await this.#drop()
+    try {
+      this.#session = await openIpmiSession(this.#options, signal)
+      return this.#session
+    } catch (error) {
+      if (error instanceof Silence) throw this.#unreachable(error)
+      throw error
+    }
+  }
+
+  async #drop(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    await session?.[Symbol.asyncDispose]()
+  }
+
+  #unreachable(cause: Silence): AppError {
+    const { address } = this.#options
+    const help = 'check address, cabling, and that IPMI over LAN is enabled on it'
+    return new AppError('unreachable', `Cannot reach BMC "${address}": ${cause.message}; ${help}`, { cause })
+  }
+}

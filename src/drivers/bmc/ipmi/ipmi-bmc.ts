@@ -1,0 +1,148 @@
+/** A BMC that speaks IPMI 2.0 over LAN (RMCP+), as the power port. */
+import { AppError, WireError } from '../../../base/errors.ts'
+import type { Log } from '../../../base/log.ts'
+import type { BmcPort, PowerState } from '../../../services/power/power-port.ts'
+import type { CipherSuiteId } from '../../../wire/ipmi/cipher-suites.ts'
+import { COMMANDS } from '../../../wire/ipmi/commands.ts'
+import { COMPLETION } from '../../../wire/ipmi/completion.ts'
+import { MAX_PASSWORD_BYTES, MAX_USER_BYTES } from '../../../wire/ipmi/keys.ts'
+import { RMCP_PORT } from '../../../wire/rmcp/rmcp.ts'
+import { POWER_PATIENCE, setPower, type PowerPatience, type PowerWire } from '../set-power.ts'
+import { Turns } from '../turns.ts'
+import { setBootOverride } from './boot-override.ts'
+import { Commander } from './commander.ts'
+import { Silence } from './exchange.ts'
+import { CompletionError, type SessionOptions } from './session.ts'
+import { openSolConsole } from './sol-console.ts'
+import { hostPort } from './udp-link.ts'
+
+export interface IpmiBmcOptions {
+  readonly host: string
+  /** UDP port, default 623. */
+  readonly port?: number
+  readonly user: string
+  readonly password: string
+  readonly log: Log
+  /** Cipher suites that may be used, the best first; default [17, 3]. Leave 3 out to refuse SHA-1. */
+  readonly cipherSuites?: readonly CipherSuiteId[]
+  /** The level to ask for; a user that is only operator gets by with less by itself. Default `administrator`, as most BMCs expect. */
+  readonly privilege?: 'operator' | 'administrator'
+  readonly patience?: Partial<PowerPatience>
+  /** An unused session is closed after this, milliseconds; default 10 s. */
+  readonly idleMs?: number
+  /** Least time between two commands, milliseconds; default 20. */
+  readonly paceMs?: number
+  /** How many operations may wait for this BMC; default 16. */
+  readonly maxWaiting?: number
+}
+
+/**
+ * A BMC at an address. Nothing is sent before the first operation; dispose it to close its session.
+ * @throws {AppError} `invalid` for a user or password that IPMI cannot carry, a null user, or no cipher suite
+ */
+export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
+  const port = options.port ?? RMCP_PORT
+  const address = hostPort(options.host, port)
+  const log = options.log.with({ bmc: address })
+  const patience = { ...POWER_PATIENCE, ...options.patience }
+  const session: SessionOptions = {
+    host: options.host,
+    port,
+    address,
+    log,
+    user: checkUser(options.user, address),
+    password: checkPassword(options.password, address),
+    cipherSuites: checkSuites(options.cipherSuites ?? [17, 3], address),
+    privilege: options.privilege ?? 'administrator',
+  }
+  const turns = new Turns(address, options.maxWaiting ?? 16)
+  const commander = new Commander({ ...session, idleMs: options.idleMs ?? 10_000, paceMs: options.paceMs ?? 20 })
+  const wire = powerWire(commander, address)
+  const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) => turns.take(() => explained(address, work), signal)
+  return {
+    can: new Set(['power', 'boot-override', 'console', 'soft-off', 'cycle']),
+    address,
+    status: (signal) => inTurn(() => wire.read(signal), signal),
+    set: (action, signal) => inTurn(() => setPower(wire, action, patience, signal), signal),
+    setBoot: (override, signal) => inTurn(() => setBootOverride(commander, override, address, log, signal), signal),
+    console: ({ takeOver = false, signal } = {}) =>
+      explained(address, () => openSolConsole(session, { takeOver, signal })),
+    [Symbol.asyncDispose]: () => turns.close(() => commander[Symbol.asyncDispose]()),
+  }
+}
+
+function powerWire(commander: Commander, address: string): PowerWire {
+  return {
+    address,
+    async read(signal): Promise<PowerState> {
+      const status = await commander.request(COMMANDS.getChassisStatus, undefined, signal)
+      return status.isOn ? 'on' : 'off'
+    },
+    async write(action, signal) {
+      try {
+        await commander.request(COMMANDS.chassisControl, action, signal)
+        return 'taken'
+      } catch (error) {
+        if (error instanceof Silence) return 'lost'
+        // "Not in this state": it may be there already. What is true is read next.
+        if (error instanceof CompletionError && error.completion === COMPLETION.notInThisState) return 'taken'
+        throw error
+      }
+    },
+  }
+}
+
+/** What the BMC declines or garbles, in the words of the port. */
+async function explained<T>(address: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (cause) {
+    if (cause instanceof CompletionError) {
+      const code = cause.completion === COMPLETION.insufficientPrivilege ? 'forbidden' : 'unsupported'
+      throw new AppError(code, `Cannot do this on BMC "${address}": it declined`, { cause })
+    }
+    if (cause instanceof WireError) throw new AppError('bad_peer', `Cannot understand BMC "${address}"`, { cause })
+    throw cause
+  }
+}
+
+function checkUser(user: string, address: string): string {
+  const bytes = Buffer.byteLength(user)
+  if (bytes === 0)
+    throw new AppError(
+      'invalid',
+      `Cannot use BMC "${address}" without a user name: the null user is open to anyone; name a user, and disable the null user on the BMC`,
+    )
+  if (bytes > MAX_USER_BYTES)
+    throw new AppError(
+      'invalid',
+      `Cannot use user "${user}" on BMC "${address}": ${bytes} bytes, IPMI takes ${MAX_USER_BYTES}`,
+    )
+  return user
+}
+
+function checkPassword(password: string, address: string): Uint8Array {
+  const bytes = new TextEncoder().encode(password)
+  if (bytes.length === 0)
+    throw new AppError('invalid', `Cannot use BMC "${address}" without a password; set one on the BMC`)
+  if (bytes.length > MAX_PASSWORD_BYTES)
+    throw new AppError(
+      'invalid',
+      `Cannot use this password on BMC "${address}": ${bytes.length} bytes, IPMI takes ${MAX_PASSWORD_BYTES}`,
+    )
+  if (bytes.includes(0))
+    throw new AppError('invalid', `Cannot use this password on BMC "${address}": it has a NUL in it`)
+  return bytes
+}
+
+function checkSuites(suites: readonly CipherSuiteId[], address: string): readonly CipherSuiteId[] {
+  const wrong = suites.find((id) => id !== 17 && id !== 3)
+  if (wrong !== undefined)
+    throw new AppError(
+      'invalid',
+      `Cannot use cipher suite ${String(wrong)} on BMC "${address}": only 17 and 3 authenticate, sign and encrypt`,
+    )
+  if (suites.length === 0)
+    throw new AppError('invalid', `Cannot use BMC "${address}": no cipher suite is allowed; allow 17 or 3`)
+  return suites
+}

@@ -1,0 +1,141 @@
+/**
+ * The agent on a machine, over SSH (ssh2). The host key is the one that the server made for this boot; any other ends the
+ * connection before anything is said. There is no trust on first use.
+ */
+import { timingSafeEqual } from 'node:crypto'
+import { Client, type ClientChannel } from 'ssh2'
+import { AppError } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
+import { quoteWords } from '../../formats/shell/quote.ts'
+import type { GuestAddress, GuestPort, GuestProcess, GuestSession } from '../../services/containers/ports.ts'
+
+const CONNECT_TIMEOUT_MS = 20_000
+const KEEPALIVE_MS = 10_000
+/** So many keepalives without an answer mean that the machine is gone. */
+const KEEPALIVE_MISSES = 3
+
+export function createGuestPort(log: Log): GuestPort {
+  return {
+    async connect(address, signal) {
+      const client = new Client()
+      const closed = new AbortController()
+      client.on('close', () => closed.abort())
+      try {
+        await handshake(client, address, signal)
+      } catch (error) {
+        client.destroy()
+        throw error
+      }
+      client.on('error', (error) => log.debug('agent connection broken', { ip: address.ip, why: error.message }))
+      return session(client, closed.signal)
+    },
+  }
+}
+
+function handshake(client: Client, address: GuestAddress, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let isForeign = false
+    const where = `${address.ip}:${address.port}`
+    const stop = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', stop, { once: true })
+    const done = (error?: Error): void => {
+      signal.removeEventListener('abort', stop)
+      if (!error) return resolve()
+      reject(
+        isForeign
+          ? new AppError(
+              'bad_peer',
+              `Cannot talk to the agent at "${where}": its host key is not the one made for this boot`,
+            )
+          : new AppError('unreachable', `Cannot reach the agent at "${where}"`, { cause: error }),
+      )
+    }
+    if (signal.aborted) return stop()
+    client.once('ready', () => done())
+    client.once('error', done)
+    client.once('close', () => done(new Error('the connection was closed')))
+    client.connect({
+      host: address.ip,
+      port: address.port,
+      username: 'root',
+      privateKey: address.clientKey,
+      hostVerifier: (key: Buffer) => {
+        isForeign = key.length !== address.hostKey.length || !timingSafeEqual(key, address.hostKey)
+        return !isForeign
+      },
+      algorithms: { serverHostKey: ['ssh-ed25519'] },
+      readyTimeout: CONNECT_TIMEOUT_MS,
+      keepaliveInterval: KEEPALIVE_MS,
+      keepaliveCountMax: KEEPALIVE_MISSES,
+    })
+  })
+}
+
+function session(client: Client, closed: AbortSignal): GuestSession {
+  return {
+    closed,
+    run: (words, { tty } = {}) =>
+      new Promise((resolve, reject) => {
+        const pty = tty && { rows: tty.rows, cols: tty.columns, term: tty.term, width: 0, height: 0 }
+        client.exec(quoteWords(words), pty ? { pty } : {}, (error, channel) => {
+          if (error) reject(new AppError('unreachable', 'Cannot run a command on the machine', { cause: error }))
+          else resolve(processOf(channel, closed))
+        })
+      }),
+    [Symbol.asyncDispose]() {
+      client.end()
+      return Promise.resolve()
+    },
+  }
+}
+
+function processOf(channel: ClientChannel, closed: AbortSignal): GuestProcess {
+  const exit = new Promise<number | undefined>((resolve) => {
+    let code: number | undefined
+    channel.once('exit', (status: number | null, signal?: string) => {
+      code = status ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? 9)
+    })
+    channel.once('close', () => resolve(code))
+    closed.addEventListener('abort', () => resolve(code), { once: true })
+  })
+  // A broken connection ends the streams; the exit that stays undefined says so.
+  channel.on('error', () => {})
+  channel.stderr.on('error', () => {})
+  return {
+    stdout: channel as AsyncIterable<Uint8Array>,
+    stderr: channel.stderr as AsyncIterable<Uint8Array>,
+    exit,
+    write: (bytes) =>
+      new Promise((resolve) => {
+        if (channel.destroyed || channel.writableEnded || channel.write(bytes)) return resolve()
+        const done = (): void => {
+          channel.off('drain', done).off('close', done)
+          resolve()
+        }
+        channel.once('drain', done).once('close', done)
+      }),
+    endInput: () => void channel.end(),
+    resize: (rows, columns) => channel.setWindow(rows, columns, 0, 0),
+    [Symbol.asyncDispose]() {
+      channel.close()
+      return Promise.resolve()
+    },
+  }
+}
+
+/** The signals that RFC 4254 §6.10 names, by their Linux number. */
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
+  HUP: 1,
+  INT: 2,
+  QUIT: 3,
+  ILL: 4,
+  ABRT: 6,
+  FPE: 8,
+  KILL: 9,
+  USR1: 10,
+  SEGV: 11,
+  USR2: 12,
+  PIPE: 13,
+  ALRM: 14,
+  TERM: 15,
+}

@@ -1,0 +1,48 @@
+/** Power intents in SQLite. */
+import type { Kysely } from 'kysely'
+import type { Now } from '../../../base/clock.ts'
+import type { PowerAction } from '../../../model/machine.ts'
+import type { IntentStore, PowerIntent } from '../../../services/power/ports.ts'
+import type { Tables } from './schema.ts'
+
+export function createIntentStore(db: Kysely<Tables>, now: Now): IntentStore {
+  return {
+    async begin({ machineId, containerId, action }) {
+      const row = await db
+        .insertInto('power_intent')
+        .values({
+          machine_id: machineId,
+          container_id: containerId ?? null,
+          action,
+          state: 'pending',
+          created_at: now(),
+          ended_at: null,
+          cause: null,
+        })
+        .returning('id')
+        .executeTakeFirstOrThrow()
+      return { intentId: row.id, machineId, action, state: 'pending', ...(containerId ? { containerId } : {}) }
+    },
+    async markSent(intentId) {
+      await db.updateTable('power_intent').set({ state: 'sent' }).where('id', '=', intentId).execute()
+    },
+    async end(intentId, result) {
+      const cause = result.state === 'failed' ? result.cause : null
+      await db
+        .updateTable('power_intent')
+        .set({ state: result.state, ended_at: now(), cause })
+        .where('id', '=', intentId)
+        .execute()
+    },
+    async unfinished() {
+      const rows = await db.selectFrom('power_intent').selectAll().where('ended_at', 'is', null).orderBy('id').execute()
+      return rows.map((row): PowerIntent => ({
+        intentId: row.id,
+        machineId: row.machine_id,
+        action: row.action as PowerAction,
+        state: row.state as PowerIntent['state'],
+        ...(row.container_id === null ? {} : { containerId: row.container_id }),
+      }))
+    },
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * A tree as one tar stream: headers made here, data as extents of the layer blobs. Read correctly by GNU tar, busybox, Go and
+ * libarchive, which decides the forms: long names as GNU `L` and `K` entries (busybox knows no PAX names, and they carry bytes
+ * that are not UTF-8), numbers too big for octal as base-256 and in PAX, times, attributes in PAX, holes as plain zeros.
+ */
+import type { Extent } from '../extents.ts'
+import { ExtentSink } from '../tree/extent-sink.ts'
+import { fileExtents, type Tree, type TreeEntry, type TreeEntryKind } from '../tree/tree.ts'
+import { bytesOf, type ByteString } from './byte-string.ts'
+import { BLOCK_BYTES } from './header.ts'
+
+const TYPEFLAGS: Readonly<Record<TreeEntryKind, string>> = {
+  file: '0',
+  symlink: '2',
+  character: '3',
+  block: '4',
+  directory: '5',
+  fifo: '6',
+}
+const LINK = '1'
+
+/**
+ * The tree as a tar archive, parents before children, ended by two zero blocks. The same tree always gives the same bytes.
+ * Of hard links, the first name carries the data and the others link to it.
+ */
+export function tarExtents(tree: Tree): Extent[] {
+  const sink = new ExtentSink()
+  let written = 0
+  for (const entry of tree.entries()) {
+    // Inodes are numbered in this order: a number that was passed has its data already.
+    const isLink = entry.inode <= written
+    if (isLink) writeLink(sink, entry, tree.names(entry.inode)[0]!)
+    else writeEntry(sink, entry)
+    written = Math.max(written, entry.inode)
+  }
+  return sink.zeros(2 * BLOCK_BYTES).done()
+}
+
+function writeEntry(sink: ExtentSink, entry: TreeEntry): void {
+  const size = entry.kind === 'file' ? entry.size : 0
+  writeHeader(sink, { entry, typeflag: TYPEFLAGS[entry.kind], name: nameOf(entry), target: entry.target, size })
+  sink.extents(fileExtents(entry)).align(BLOCK_BYTES)
+}
+
+function writeLink(sink: ExtentSink, entry: TreeEntry, first: TreeEntry): void {
+  writeHeader(sink, { entry, typeflag: LINK, name: entry.path, target: first.path, size: 0 })
+}
+
+function nameOf({ kind, path }: TreeEntry): ByteString {
+  if (path === '') return './'
+  return kind === 'directory' ? `${path}/` : path
+}
+
+interface Header {
+  readonly entry: TreeEntry
+  readonly typeflag: string
+  readonly name: ByteString
+  readonly target: ByteString
+  readonly size: number
+}
+
+function writeHeader(sink: ExtentSink, header: Header): void {
+  const records = header.typeflag === LINK ? '' : paxRecords(header)
+  if (records !== '') writeMetadata(sink, 'x', 'PaxHeader', records)
+  const names = splitName(header.name)
+  if (header.target.length > 100) writeMetadata(sink, 'K', '././@LongLink', `${header.target}\0`)
+  if (names === undefined) writeMetadata(sink, 'L', '././@LongLink', `${header.name}\0`)
+  const { entry, typeflag, target, size } = header
+  const [prefix, name] = names ?? ['', header.name.slice(0, 100)]
+  const { mode, uid, gid, deviceMajor: major, deviceMinor: minor } = entry
+  const mtime = Math.max(entry.mtimeSeconds, 0)
+  sink.bytes(block({ name, prefix, mode, uid, gid, size, mtime, typeflag, target: target.slice(0, 100), major, minor }))
+}
+
+/** An entry that describes the next one. */
+function writeMetadata(sink: ExtentSink, typeflag: string, name: string, payload: ByteString): void {
+  const fields = { prefix: '', mode: 0o644, uid: 0, gid: 0, mtime: 0, target: '', major: 0, minor: 0 }
+  sink.bytes(block({ ...fields, name, typeflag, size: payload.length }))
+  sink.text(payload).align(BLOCK_BYTES)
+}
+
+/** Name and prefix of ustar, or undefined where the name does not fit. */
+function splitName(name: ByteString): readonly [prefix: ByteString, name: ByteString] | undefined {
+  if (name.length <= 100) return ['', name]
+  const slash = name.indexOf('/', name.length - 101)
+  return slash > 0 && slash <= 155 && slash < name.length - 1
+    ? [name.slice(0, slash), name.slice(slash + 1)]
+    : undefined
+}
+
+function paxRecords({ entry, size }: Header): ByteString {
+  let records = ''
+  if (size > 0o77777777777) records += record('size', String(size))
+  if (entry.uid > 0o7777777) records += record('uid', String(entry.uid))
+  if (entry.gid > 0o7777777) records += record('gid', String(entry.gid))
+  if (entry.mtimeNanoseconds !== 0 || entry.mtimeSeconds < 0) records += record('mtime', timeText(entry))
+  for (const [name, value] of entry.xattrs) records += xattrRecord(name, value)
+  return records
+}
+
+/** A key ends at the first "=", so a name that holds one goes in libarchive's form, which escapes it. */
+function xattrRecord(name: ByteString, value: Uint8Array): ByteString {
+  const bytes = Buffer.from(value)
+  if (!name.includes('=')) return record(`SCHILY.xattr.${name}`, bytes.toString('latin1'))
+  const escaped = name.replace(
+    /[^A-Za-z0-9._-]/g,
+    (c) => `%${c.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`,
+  )
+  return record(`LIBARCHIVE.xattr.${escaped}`, bytes.toString('base64').replace(/=+$/, ''))
+}
+
+function timeText({ mtimeSeconds, mtimeNanoseconds }: TreeEntry): string {
+  if (mtimeNanoseconds === 0) return String(mtimeSeconds)
+  // Seconds are rounded down, so a negative time counts its fraction backwards: -2 s and 0.75 s are -1.25.
+  const isNegative = mtimeSeconds < 0
+  const seconds = isNegative ? `-${-(mtimeSeconds + 1)}` : String(mtimeSeconds)
+  const nanoseconds = isNegative ? 1_000_000_000 - mtimeNanoseconds : mtimeNanoseconds
+  return `${seconds}.${String(nanoseconds).padStart(9, '0').replace(/0+$/, '')}`
+}
+
+/** `LENGTH KEY=VALUE\n`, where the length counts its own digits. */
+function record(key: ByteString, value: ByteString): ByteString {
+  const rest = key.length + value.length + 3
+  let length = rest + String(rest).length
+  if (rest + String(length).length > length) length += 1
+  return `${length} ${key}=${value}\n`
+}
+
+interface Fields {
+  readonly name: ByteString
+  readonly prefix: ByteString
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly size: number
+  readonly mtime: number
+  readonly typeflag: string
+  readonly target: ByteString
+  readonly major: number
+  readonly minor: number
+}
+
+/** One header block of POSIX.1-1988 ustar. */
+function block(fields: Fields): Uint8Array {
+  const bytes = Buffer.alloc(BLOCK_BYTES)
+  bytes.set(bytesOf(fields.name), 0)
+  putNumber(bytes, 100, 8, fields.mode)
+  putNumber(bytes, 108, 8, fields.uid)
+  putNumber(bytes, 116, 8, fields.gid)
+  putNumber(bytes, 124, 12, fields.size)
+  putNumber(bytes, 136, 12, fields.mtime)
+  bytes.write(fields.typeflag, 156, 'latin1')
+  bytes.set(bytesOf(fields.target), 157)
+  bytes.write('ustar\x0000', 257, 'latin1')
+  putNumber(bytes, 329, 8, fields.major)
+  putNumber(bytes, 337, 8, fields.minor)
+  bytes.set(bytesOf(fields.prefix), 345)
+  bytes.fill(0x20, 148, 156)
+  let sum = 0
+  for (const byte of bytes) sum += byte
+  bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+  return bytes
+}
+
+/** Octal digits and a NUL where they fit, else GNU's base-256. */
+function putNumber(bytes: Buffer, at: number, width: number, value: number): void {
+  const octal = value.toString(8)
+  if (octal.length < width) {
+    bytes.write(`${octal.padStart(width - 1, '0')}\0`, at, 'latin1')
+    return
+  }
+  let left = value
+  for (let index = at + width - 1; index >= at; index -= 1) {
+    bytes[index] = left % 256
+    left = Math.floor(left / 256)
+  }
+  bytes[at]! |= 0x80
+}

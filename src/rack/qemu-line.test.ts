@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { planRack, type RackOptions } from './plan.ts'
+import { type BootDevice, qemuArguments } from './qemu-line.ts'
+
+function line(options: RackOptions, boot: BootDevice = 'default', accel: 'kvm' | 'tcg' = 'tcg'): string {
+  const machine = planRack({ machines: 1, ...options }, '0'.repeat(32)).machines[0]!
+  return qemuArguments(machine, { accel, boot, nvram: '/s/a,b/nvram.fd', disk: '/s/a,b/disk.img' }).join(' ')
+}
+
+test('qemuArguments: a BIOS machine, whole', () => {
+  assert.equal(
+    line({ memoryMiB: 512 }),
+    '-name rack-1 -no-user-config -nodefaults -no-reboot -display none -vga none -accel tcg,thread=single ' +
+      '-machine pc,graphics=off -smp 1 -m 512 -uuid ed2f8541-e9e8-8951-8b64-6bb191b38102 ' +
+      '-smbios type=1,manufacturer=Bareboat,product=Rack,serial=RACK-DEFAULT-01,uuid=ed2f8541-e9e8-8951-8b64-6bb191b38102 ' +
+      '-chardev stdio,id=qmp,signal=off -mon chardev=qmp,mode=control -chardev socket,id=serial,fd=3 -serial chardev:serial ' +
+      '-device virtio-rng-pci -boot strict=on -netdev tap,id=net0,ifname=tap1,script=no,downscript=no ' +
+      '-device virtio-net-pci,netdev=net0,mac=52:54:00:29:00:01,bootindex=1',
+  )
+})
+
+test('qemuArguments: UEFI has its own variables, and by default its own PXE', () => {
+  const uefi = line({ firmware: 'uefi' })
+  assert.match(uefi, /-machine q35,graphics=off/)
+  assert.match(uefi, /if=pflash,unit=1,format=raw,file=\/s\/a,,b\/nvram\.fd/)
+  assert.match(uefi, /bootindex=1,romfile= ?/)
+  assert.doesNotMatch(line({ firmware: 'uefi', nicRom: 'ipxe' }), /romfile/)
+})
+
+const orders: { boot: BootDevice; diskMiB: number; network: string; disk: string }[] = [
+  { boot: 'default', diskMiB: 0, network: '1', disk: 'none' },
+  { boot: 'pxe', diskMiB: 0, network: '1', disk: 'none' },
+  { boot: 'disk', diskMiB: 0, network: '', disk: 'none' },
+  { boot: 'default', diskMiB: 10, network: '2', disk: '1' },
+  { boot: 'pxe', diskMiB: 10, network: '1', disk: '2' },
+  { boot: 'disk', diskMiB: 10, network: '', disk: '1' },
+]
+for (const { boot, diskMiB, network, disk } of orders)
+  test(`qemuArguments: the boot order of ${boot} with ${diskMiB} MiB of disk`, () => {
+    const args = line({ diskMiB }, boot).split(' ')
+    const indexOf = (device: string): string => {
+      const found = args.find((arg) => arg.startsWith(device))
+      return found === undefined ? 'none' : (/bootindex=(\d)/.exec(found)?.[1] ?? '')
+    }
+    assert.deepEqual([indexOf('virtio-net-pci'), indexOf('virtio-blk-pci')], [network, disk])
+  })
+
+test('qemuArguments: KVM where it was found to be of use, e1000 where it is asked', () => {
+  assert.match(line({}, 'default', 'kvm'), /-accel kvm -cpu host/)
+  assert.match(line({ nic: 'e1000' }), /-device e1000,netdev=net0/)
+})

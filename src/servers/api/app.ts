@@ -1,0 +1,46 @@
+/** The HTTP API: routes by resource, one shape for errors, the OpenAPI document from the schemas that validate. */
+import type { OpenAPIHono } from '@hono/zod-openapi'
+import { AppError, explain } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
+import { containerRoutes, type ContainerRoutesDeps } from './containers.ts'
+import { eventRoutes } from './events.ts'
+import { imageRoutes, type ImageRoutesDeps } from './images.ts'
+import { kitRoutes, type KitRoutesDeps } from './kits.ts'
+import { machineRoutes, type MachineRoutesDeps } from './machines.ts'
+import { errorResponse, newRouter } from './router.ts'
+import { systemRoutes, type SystemRoutesDeps } from './system.ts'
+import type { EventBus } from '../../services/ports.ts'
+
+export interface ApiDeps
+  extends ContainerRoutesDeps, ImageRoutesDeps, KitRoutesDeps, MachineRoutesDeps, SystemRoutesDeps {
+  readonly log: Log
+  readonly events: EventBus
+  readonly version: string
+}
+
+export function createApi(deps: ApiDeps): OpenAPIHono {
+  const app = newRouter()
+  app.onError((error, c) => {
+    if (!(error instanceof AppError)) deps.log.error('api request failed', { path: c.req.path, error: explain(error) })
+    return errorResponse(error)
+  })
+  app.notFound((c) =>
+    errorResponse(new AppError('not_found', `Cannot find "${c.req.method} ${c.req.path}": no such route`)),
+  )
+  app.route('/', systemRoutes(deps))
+  app.route('/v1', machineRoutes(deps))
+  app.route('/v1', imageRoutes(deps))
+  app.route('/v1', kitRoutes(deps))
+  app.route('/v1', containerRoutes(deps))
+  app.route('/v1', eventRoutes(deps.events))
+  app.get('/v1/openapi.json', (c) => c.json(openApiDocument(app, deps.version)))
+  return app
+}
+
+/** The document that describes the routes of an app. */
+export function openApiDocument(app: OpenAPIHono, version: string) {
+  return app.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: { title: 'Bareboat', version, license: { name: 'Apache-2.0' } },
+  })
+}

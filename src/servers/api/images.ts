@@ -1,0 +1,224 @@
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
+import { AppError } from '../../base/errors.ts'
+import { cpioExtents } from '../../formats/cpio/project.ts'
+import { sizeOf } from '../../formats/extents.ts'
+import { byteStringOf } from '../../formats/tar/byte-string.ts'
+import { tarExtents } from '../../formats/tar/project.ts'
+import type { TreeEntry } from '../../formats/tree/tree.ts'
+import {
+  imageDetails,
+  imageSummary,
+  pullRequest,
+  treeChange,
+  treeEntry,
+  type ImageSummary,
+  type Progress,
+  type TreeChangeView,
+} from '../../model/api.ts'
+import type { ImageProgress, ImageRecord } from '../../services/images/image.ts'
+import type { Images } from '../../services/images/images.ts'
+import type { BlobStore } from '../../services/images/ports.ts'
+import { answers, newRouter } from './router.ts'
+import { entryView } from './tree-view.ts'
+import { eventStream, octets, type SendEvent } from './streams.ts'
+
+export interface ImageRoutesDeps {
+  readonly images: Images
+  readonly blobs: Pick<BlobStore, 'readExtents'>
+  /** Where uploads wait until they have been taken in. */
+  readonly uploadDir: string
+}
+
+const refQuery = z.object({ ref: z.string().min(1).max(1024) })
+
+export function imageRoutes({ images, blobs, uploadDir }: ImageRoutesDeps): OpenAPIHono {
+  const app = newRouter()
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/images',
+      summary: 'All images',
+      responses: answers(z.object({ images: z.array(imageSummary) }), 'newest first'),
+    }),
+    async (c) => c.json({ images: (await images.list()).map(summaryOf) }, 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/images/inspect',
+      summary: 'One image with its config',
+      request: { query: refQuery },
+      responses: answers(imageDetails, 'the image'),
+    }),
+    async (c) => {
+      const image = await images.inspect(c.req.valid('query').ref)
+      const config = JSON.parse(new TextDecoder().decode(image.configBytes)) as Record<string, unknown>
+      const layers = image.layers.map(({ diffId, sizeBytes }) => ({ diffId, sizeBytes }))
+      return c.json({ ...summaryOf(image), layers, config }, 200)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/images',
+      summary: "Take a tag away, and the image with its last one, as docker's image rm",
+      request: { query: refQuery.extend({ force: z.enum(['true', 'false']).default('false') }) },
+      responses: answers(z.object({ untagged: z.array(z.string()), deleted: z.array(z.string()) }), 'what went'),
+    }),
+    async (c) => {
+      const { ref, force } = c.req.valid('query')
+      const { untagged, deleted } = await images.remove(ref, { force: force === 'true' })
+      return c.json({ untagged: [...untagged], deleted: [...deleted] }, 200)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/images/tag',
+      summary: 'Give an image another name',
+      request: {
+        body: {
+          required: true,
+          content: {
+            'application/json': { schema: z.object({ source: z.string().max(1024), target: z.string().max(1024) }) },
+          },
+        },
+      },
+      responses: answers(imageSummary, 'the image'),
+    }),
+    async (c) => {
+      const { source, target } = c.req.valid('json')
+      await images.tag(source, target)
+      return c.json(summaryOf(await images.inspect(target)), 200)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/images/tree',
+      summary: 'The merged tree of an image',
+      request: { query: refQuery.extend({ path: z.string().max(4096).optional() }) },
+      responses: answers(z.object({ entries: z.array(treeEntry) }), 'the entry at the path and what is below it'),
+    }),
+    async (c) => {
+      const { ref, path } = c.req.valid('query')
+      const image = await images.inspect(ref)
+      const tree = await images.tree(image.id)
+      const below = byteStringOf((path ?? '/').replace(/^\/+|\/+$/g, ''))
+      if (!tree.get(below)) throw new AppError('not_found', `Cannot find "${path}" in image "${ref}": no such path`)
+      const isBelow = (entry: TreeEntry): boolean =>
+        below === '' || entry.path === below || entry.path.startsWith(`${below}/`)
+      const layers = image.layers.map((layer) => layer.diffId as string)
+      const entries = [...tree.entries()].filter(isBelow).map((entry) => entryView(entry, layers))
+      return c.json({ entries }, 200)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/images/diff',
+      summary: 'What image b has otherwise than image a',
+      request: { query: z.object({ a: z.string().max(1024), b: z.string().max(1024) }) },
+      responses: answers(z.object({ changes: z.array(treeChange) }), 'path by path'),
+    }),
+    async (c) => {
+      const { a, b } = c.req.valid('query')
+      const changes: TreeChangeView[] = []
+      for await (const change of images.diff(a, b))
+        changes.push({ path: change.path, kind: change.kind, what: change.details.join(', ') })
+      return c.json({ changes }, 200)
+    },
+  )
+  app.get('/images/export', async (c) => {
+    const { ref = '', format = 'tar' } = c.req.query()
+    if (format !== 'tar' && format !== 'cpio')
+      throw new AppError('invalid', `Cannot export as "${format}": the formats are tar and cpio`)
+    const tree = await images.tree(await images.resolve(ref))
+    const extents = format === 'tar' ? tarExtents(tree) : cpioExtents(tree)
+    const sizeBytes = sizeOf(extents)
+    return octets((signal) => blobs.readExtents(extents, 0, sizeBytes, signal), 'application/octet-stream', sizeBytes)
+  })
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/images/pull',
+      summary: 'Pull an image; the answer is a stream of progress',
+      request: { body: { required: true, content: { 'application/json': { schema: pullRequest } } } },
+      responses: { 200: { description: 'text/event-stream: progress, then done or error' } },
+    }),
+    (c) => {
+      const { reference, ...options } = c.req.valid('json')
+      return eventStream(async (send, signal) => {
+        const { platform, ...access } = options
+        const wanted = platform === undefined ? access : { ...access, platform }
+        send('done', summaryOf(await images.pull(reference, wanted, tellProgress(send), signal)))
+      })
+    },
+  )
+  app.post('/images/import', (c) => {
+    const reference = c.req.query('reference')
+    const options = reference === undefined ? {} : { reference }
+    const isJson = c.req.header('content-type')?.startsWith('application/json') === true
+    const request = c.req
+    return eventStream(async (send, signal) => {
+      if (isJson) {
+        const { url } = z.object({ url: z.url() }).parse(await request.json())
+        send('done', (await images.import(url, options, tellProgress(send), signal)).map(summaryOf)[0])
+        return
+      }
+      const body = request.raw.body
+      if (!body) throw new AppError('invalid', 'Cannot import: the request has no body')
+      await using upload = await receive(body, uploadDir, signal)
+      send('done', (await images.import(upload.path, options, tellProgress(send), signal)).map(summaryOf)[0])
+    })
+  })
+  return app
+}
+
+/** Writes an upload to a file of its own, which goes when the caller is done with it. */
+export async function receive(
+  body: ReadableStream<Uint8Array>,
+  dir: string,
+  signal: AbortSignal,
+): Promise<{ path: string } & AsyncDisposable> {
+  const own = await mkdtemp(join(dir, 'upload-'))
+  const path = join(own, 'upload')
+  const remove = (): Promise<void> => rm(own, { recursive: true, force: true })
+  try {
+    await pipeline(Readable.fromWeb(body), createWriteStream(path, { mode: 0o600 }), { signal })
+  } catch (error) {
+    await remove()
+    throw error
+  }
+  return { path, [Symbol.asyncDispose]: remove }
+}
+
+function tellProgress(send: SendEvent): (event: ImageProgress) => void {
+  return (event) => {
+    if (event.kind !== 'layer') return
+    send('progress', {
+      step: event.digest,
+      status: event.state,
+      currentBytes: event.bytes,
+      ...(event.totalBytes === undefined ? {} : { totalBytes: event.totalBytes }),
+    } satisfies Progress)
+  }
+}
+
+function summaryOf(image: ImageRecord): ImageSummary {
+  return {
+    id: image.id,
+    references: [...image.references],
+    manifestDigest: image.manifestDigest,
+    architecture: image.platform.architecture,
+    os: image.platform.os,
+    ...(image.createdAtMs === undefined ? {} : { createdAt: image.createdAtMs }),
+    sizeBytes: image.sizeBytes,
+    layerCount: image.layers.length,
+  }
+}

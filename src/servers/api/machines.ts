@@ -1,0 +1,99 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
+import { powerAnswer, powerRequest } from '../../model/api.ts'
+import { machine, machineChange, machineSpec } from '../../model/machine.ts'
+import type { LogStore } from '../../services/containers/ports.ts'
+import type { MachinesService } from '../../services/machines/machines.ts'
+import type { PowerService } from '../../services/power/power.ts'
+import { answers, newRouter } from './router.ts'
+import { logLines } from './log-lines.ts'
+import { jsonLines } from './streams.ts'
+
+export interface MachineRoutesDeps {
+  readonly machines: MachinesService
+  readonly power: PowerService
+  readonly logs: LogStore
+}
+
+const params = z.object({ name: z.string().max(256) })
+
+export function machineRoutes({ machines, power, logs }: MachineRoutesDeps): OpenAPIHono {
+  const app = newRouter()
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/machines',
+      summary: 'All machines',
+      responses: answers(z.object({ machines: z.array(machine) }), 'by name'),
+    }),
+    async (c) => c.json({ machines: await machines.list() }, 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/machines',
+      summary: 'Add a machine',
+      request: { body: { required: true, content: { 'application/json': { schema: machineSpec } } } },
+      responses: answers(machine, 'the machine', 201),
+    }),
+    async (c) => c.json(await machines.add(c.req.valid('json')), 201),
+  )
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/machines/{name}',
+      summary: 'One machine',
+      request: { params },
+      responses: answers(machine, 'it'),
+    }),
+    async (c) => c.json(await machines.get(c.req.valid('param').name), 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/machines/{name}',
+      summary: 'Change a machine',
+      request: { params, body: { required: true, content: { 'application/json': { schema: machineChange } } } },
+      responses: answers(machine, 'as it is now'),
+    }),
+    async (c) => c.json(await machines.change(c.req.valid('param').name, c.req.valid('json')), 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/machines/{name}',
+      summary: 'Remove a machine',
+      request: { params },
+      responses: answers(machine, 'as it was'),
+    }),
+    async (c) => c.json(await machines.remove(c.req.valid('param').name), 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/machines/{name}/power',
+      summary: 'The power state, asked of the BMC now',
+      request: { params },
+      responses: answers(powerAnswer, 'the state'),
+    }),
+    async (c) => c.json({ state: await power.status(await machines.find(c.req.valid('param').name)) }, 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/machines/{name}/power',
+      summary: 'Switch on, off, cycle or soft-off; answers when the effect was observed',
+      request: { params, body: { required: true, content: { 'application/json': { schema: powerRequest } } } },
+      responses: answers(powerAnswer, 'the observed state'),
+    }),
+    async (c) => {
+      const found = await machines.find(c.req.valid('param').name)
+      await power.set(found, c.req.valid('json').action)
+      return c.json({ state: await power.status(found) }, 200)
+    },
+  )
+  app.get('/machines/:name/console/log', async (c) => {
+    const found = await machines.find(c.req.param('name'))
+    return jsonLines((signal) => logLines(logs, found.id, new URL(c.req.url).searchParams, ['console'], signal))
+  })
+  return app
+}

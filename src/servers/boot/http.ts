@@ -1,0 +1,178 @@
+/**
+ * HTTP for firmware, iPXE and the initrd: plain `node:http`, since these clients are simple and the files are large. Every
+ * answer has a Content-Length; files answer HEAD and Range, which UEFI HTTP boot and a broken download need.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { AppError, ERROR_CODES, explain } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
+import { aborted, type Task } from '../../base/task.ts'
+import { mac as macSchema } from '../../model/machine.ts'
+import type { BootFile, BootService } from '../../services/boot/boot.ts'
+import { parseRange } from './range.ts'
+
+export interface BootHttpOptions {
+  readonly log: Log
+  readonly boot: BootService
+  /** Loaders for UEFI HTTP boot, by name. */
+  readonly loader: (name: string) => BootFile | undefined
+  readonly address: string
+  readonly port: number
+}
+
+const MAX_BODY_BYTES = 16_384
+const TEXT = 'text/plain; charset=utf-8'
+const OCTETS = 'application/octet-stream'
+
+type Reply =
+  | { readonly status: number; readonly text: string; readonly type?: string }
+  | { readonly file: BootFile; readonly done?: () => Promise<void> }
+
+/** Serves machines until the signal aborts. */
+export function createBootHttp({ log, boot, loader, address, port }: BootHttpOptions): Task {
+  return {
+    name: 'boot http',
+    async run(signal, ready) {
+      const server = createServer(
+        { requestTimeout: 0, headersTimeout: 15_000, maxHeaderSize: 8192 },
+        (request, response) => {
+          answer(request, response).catch((error: unknown) => {
+            log.debug('boot request broken off', { why: explain(error) })
+            response.destroy()
+          })
+        },
+      )
+      // A machine that lost power leaves its connection open for ever; the kernel finds out.
+      server.on('connection', (socket) => socket.setKeepAlive(true, 10_000))
+      await listen(server, address, port)
+      ready()
+      await aborted(signal)
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const from = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+    let reply: Reply
+    try {
+      reply = await route(request, from)
+    } catch (error) {
+      if (!(error instanceof AppError)) log.error('boot request failed', { error: explain(error) })
+      const code = error instanceof AppError ? error.code : 'internal'
+      const text = error instanceof AppError ? error.message : 'internal error'
+      reply = { status: ERROR_CODES[code].http, text: `${text}\n` }
+    }
+    if ('file' in reply) await sendFile(request, response, reply)
+    else {
+      const body = Buffer.from(reply.text)
+      response.writeHead(reply.status, { 'content-type': reply.type ?? TEXT, 'content-length': body.length })
+      response.end(request.method === 'HEAD' ? undefined : body)
+    }
+  }
+
+  async function route(request: IncomingMessage, from: string): Promise<Reply> {
+    const url = new URL(request.url ?? '/', 'http://boot')
+    const [room, token = '', name = '', word = ''] = url.pathname.split('/').slice(1).map(decodeURIComponent)
+    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    if (room === 'loader' && isRead) {
+      const file = loader(token)
+      if (file) return { file }
+    }
+    if (room !== 'boot') return notFound()
+    if (isRead) return get(token, name, url, from)
+    if (request.method !== 'POST') return { status: 405, text: 'GET, HEAD and POST only\n' }
+    const body = await readBody(request)
+    if (name === 'stage') await boot.stage(token, word, factsIn(body))
+    else if (name === 'failed') await boot.failed(token, word, body)
+    else if (name === 'exit') await boot.exit(token, Number(word))
+    else return notFound()
+    return { status: 200, text: 'ok\n' }
+  }
+
+  async function get(token: string, name: string, url: URL, from: string): Promise<Reply> {
+    if (token === 'waiting.ipxe') return { status: 200, text: await boot.waiting(macIn(url)) }
+    switch (name) {
+      case 'script.ipxe':
+        return { status: 200, text: await boot.script(token, macIn(url)) }
+      case 'spec':
+        return { status: 200, text: await boot.spec(token, from) }
+      case 'kernel':
+        return { file: await boot.file(token, 'kernel'), done: () => boot.kernelLoaded(token) }
+      case 'initrd':
+        return { file: await boot.file(token, 'initrd') }
+      case 'rootfs.tar':
+        return { file: await boot.file(token, 'rootfs') }
+      default:
+        return notFound()
+    }
+  }
+}
+
+async function sendFile(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { file, done }: { readonly file: BootFile; readonly done?: () => Promise<void> },
+): Promise<void> {
+  const range = parseRange(request.headers.range, file.sizeBytes)
+  if (range === 'unsatisfiable') {
+    response.writeHead(416, { 'content-range': `bytes */${file.sizeBytes}`, 'content-length': 0 }).end()
+    return
+  }
+  const { from, to } = range ?? { from: 0, to: file.sizeBytes }
+  response.writeHead(range ? 206 : 200, {
+    'content-type': OCTETS,
+    'content-length': to - from,
+    'accept-ranges': 'bytes',
+    ...(range ? { 'content-range': `bytes ${from}-${to - 1}/${file.sizeBytes}` } : {}),
+  })
+  if (request.method === 'HEAD') {
+    response.end()
+    return
+  }
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  await pipeline(
+    Readable.from(file.open(from, to, gone.signal), { objectMode: false, highWaterMark: 1 << 20 }),
+    response,
+  )
+  await done?.()
+}
+
+function notFound(): Reply {
+  return { status: 404, text: 'Cannot find what this address stood for\n' }
+}
+
+function macIn(url: URL): string {
+  const parsed = macSchema.safeParse(url.searchParams.get('mac') ?? '')
+  if (!parsed.success) throw new AppError('invalid', 'Cannot choose a script: the parameter "mac" is not a MAC address')
+  return parsed.data
+}
+
+/** `memory_kib=NUMBER`, one fact a line; what is unknown is ignored. */
+function factsIn(body: string): { memoryKiB?: number } {
+  const memory = /^memory_kib=(\d{1,15})$/m.exec(body)?.[1]
+  return memory === undefined ? {} : { memoryKiB: Number(memory) }
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = []
+  let length = 0
+  for await (const part of request as AsyncIterable<Buffer>) {
+    length += part.length
+    if (length > MAX_BODY_BYTES)
+      throw new AppError('invalid', `Cannot read the report: it is over ${MAX_BODY_BYTES} bytes`)
+    parts.push(part)
+  }
+  return Buffer.concat(parts).toString('utf8')
+}
+
+function listen(server: Server, address: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(new AppError('conflict', `Cannot listen on http://${address}:${port}: ${cause.message}`, { cause })),
+    )
+    server.listen(port, address, () => resolve())
+  })
+}

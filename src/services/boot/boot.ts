@@ -1,0 +1,212 @@
+/**
+ * What a booting machine asks for and tells: which script is its own, the files under its token, how far it has come. The
+ * servers for DHCP, TFTP and HTTP are thin loops around this.
+ */
+import { randomBytes } from 'node:crypto'
+import { AppError } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
+import { generateKey, keyToHex, opensshPrivateKey, publicKeyLine } from '../../formats/ssh/keys.ts'
+import type { Container } from '../../model/container.ts'
+import { isBefore, type Stage } from '../../model/stage.ts'
+import type { StoredMachine } from '../machines/ports.ts'
+import type { Boot, BootStore } from './ports.ts'
+import { containerScript, preparingScript, waitingScript } from './scripts.ts'
+import { renderSpec, type WorkloadSpec } from './spec.ts'
+
+/** A file that a machine loads: `open` gives bytes `from` (inclusive) to `to` (exclusive). */
+export interface BootFile {
+  readonly sizeBytes: number
+  open(from: number, to: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+/** What must be ready before a machine may load a container. */
+export interface Prepared {
+  readonly workload: WorkloadSpec
+  readonly kernel: BootFile
+  readonly initrd: BootFile
+  readonly rootfs: BootFile
+  readonly kernelParams: readonly string[]
+}
+
+/** Whom the boot service tells what machines report. */
+export interface BootReports {
+  stage(containerId: string, stage: Stage, source: string, attributes?: Readonly<Record<string, string>>): Promise<void>
+  failed(containerId: string, stage: string, cause: string): Promise<void>
+  exit(containerId: string, exitCode: number): Promise<void>
+  /** What a machine says of itself. */
+  facts(machineId: string, facts: { memoryMiB?: number; firmware?: 'bios' | 'uefi' }): Promise<void>
+}
+
+export interface BootDeps {
+  readonly log: Log
+  readonly boots: BootStore
+  readonly machineByMac: (mac: string) => Promise<StoredMachine | undefined>
+  readonly machineById: (machineId: string) => Promise<StoredMachine | undefined>
+  readonly containerById: (containerId: string) => Promise<Container | undefined>
+  /** Undefined while it is still being made ready. */
+  readonly preparedOf: (container: Container) => Promise<Prepared | undefined>
+  readonly reports: BootReports
+  /** Runs when a boot was opened or ended, before anything is done with it. */
+  readonly onBootChange: () => Promise<void>
+  /** Where machines reach the HTTP server for firmware: `http://172.29.0.1:8080`. */
+  readonly httpUrl: string
+  readonly now: () => number
+}
+
+/** The longest cause that a machine may give for its failure, characters. */
+const MAX_CAUSE = 2000
+const REPORTED_STAGES: ReadonlySet<string> = new Set<Stage>(['initrd', 'rootfs', 'init', 'running'])
+
+export type BootService = ReturnType<typeof createBoot>
+
+export function createBoot(deps: BootDeps) {
+  const { boots, log, reports } = deps
+
+  /** The live boot of a token with all that belongs to it. @throws {AppError} not_found, in equal words for every token that opens nothing */
+  async function live(token: string) {
+    const boot = await boots.byToken(token)
+    const container = boot && (await deps.containerById(boot.containerId))
+    const machine = boot && (await deps.machineById(boot.machineId))
+    if (!boot || !container || !machine) throw new AppError('not_found', 'Cannot find what this address stood for')
+    return { boot, container, machine }
+  }
+
+  async function prepared(token: string) {
+    const found = await live(token)
+    const ready = await deps.preparedOf(found.container)
+    if (!ready)
+      throw new AppError('conflict', `Cannot serve container "${found.container.name}": its image is not ready`)
+    return { ...found, prepared: ready }
+  }
+
+  return {
+    /** Opens a boot of a machine for a container, with secrets of its own; an older one of the machine ends. */
+    async open(containerId: string, machineId: string): Promise<Boot> {
+      const hostKey = keyToHex(generateKey())
+      const client = generateKey()
+      const boot: Boot = {
+        token: randomBytes(32).toString('base64url'),
+        containerId,
+        machineId,
+        hostKeySeed: hostKey.seed,
+        hostKeyPublic: hostKey.publicKey,
+        clientKey: opensshPrivateKey(client),
+        clientPublic: publicKeyLine(client.publicKey),
+        createdAt: deps.now(),
+      }
+      await boots.open(boot)
+      await deps.onBootChange()
+      return boot
+    },
+
+    /** From now on the boot's token opens nothing. */
+    async end(token: string): Promise<void> {
+      await boots.end(token)
+      await deps.onBootChange()
+    },
+
+    /** The iPXE script of a boot. */
+    async script(token: string, mac: string): Promise<string> {
+      const { boot, container, machine } = await live(token)
+      if (!machine.macs.includes(mac)) throw new AppError('not_found', 'Cannot find what this address stood for')
+      const ready = await deps.preparedOf(container)
+      if (!ready) return preparingScript(machine.name, ownUrl(token, mac))
+      await reports.stage(container.id, 'ipxe', 'boot', { mac })
+      return containerScript({
+        containerName: container.name,
+        containerId: container.id,
+        machineName: machine.name,
+        baseUrl: `${deps.httpUrl}/boot/${boot.token}`,
+        scriptUrl: ownUrl(token, mac),
+        mac,
+        kernelParams: ready.kernelParams,
+      })
+    },
+
+    /** For a machine without a boot: its own script after all when it has one by now, or why there is none. */
+    async waiting(mac: string): Promise<string> {
+      const machine = await deps.machineByMac(mac)
+      if (!machine)
+        return waitingScript(
+          [`this machine is unknown here: its MAC is ${mac}`, `add it with: bareboat machine add NAME --mac ${mac}`],
+          waitingUrl(mac),
+        )
+      if (!machine.enabled) return waitingScript([`${machine.name} is disabled`], waitingUrl(mac))
+      const boot = await boots.openOf(machine.id)
+      if (boot) return this.script(boot.token, mac)
+      return waitingScript(
+        [`${machine.name} has no container to boot`, `start one with: bareboat run --machine ${machine.name} IMAGE`],
+        waitingUrl(mac),
+      )
+    },
+
+    /** @throws {AppError} not_found, conflict while the image is not ready */
+    async file(token: string, name: 'kernel' | 'initrd' | 'rootfs'): Promise<BootFile> {
+      return (await prepared(token)).prepared[name]
+    },
+
+    /** Says that a machine has loaded its kernel. */
+    async kernelLoaded(token: string): Promise<void> {
+      const { container } = await live(token)
+      await reports.stage(container.id, 'kernel', 'boot')
+    },
+
+    /**
+     * The secrets and orders of a boot. Only the first address that asks gets them, again if it must, until its workload runs.
+     * @throws {AppError} not_found for everybody else
+     */
+    async spec(token: string, address: string): Promise<string> {
+      const { boot, container, prepared: ready } = await prepared(token)
+      const isOver = container.stage !== undefined && !isBefore(container.stage, 'running')
+      if (isOver || !(await boots.claim(token, address))) {
+        log.warn('orders of a boot refused', { containerId: container.id, address, why: isOver ? 'it runs' : 'taken' })
+        throw new AppError('not_found', 'Cannot find what this address stood for')
+      }
+      return renderSpec(container, boot, ready.workload, ready.rootfs.sizeBytes)
+    },
+
+    /** A stage that the machine itself reports, with the facts that it tells beside it. */
+    async stage(token: string, stage: string, facts: { memoryKiB?: number }): Promise<void> {
+      const { container, machine } = await live(token)
+      if (!REPORTED_STAGES.has(stage)) throw new AppError('invalid', `Cannot record stage "${stage}": there is none`)
+      if (facts.memoryKiB !== undefined) {
+        const memoryMiB = Math.trunc(facts.memoryKiB / 1024)
+        await reports.facts(machine.id, { memoryMiB })
+      }
+      await reports.stage(container.id, stage as Stage, 'guest')
+    },
+
+    async failed(token: string, stage: string, cause: string): Promise<void> {
+      const { container } = await live(token)
+      const text = cause
+        .replace(/[^\x20-\x7e\n]/g, '?')
+        .trim()
+        .slice(0, MAX_CAUSE)
+      await reports.failed(container.id, stage.slice(0, 32), text || 'the machine gave no cause')
+    },
+
+    async exit(token: string, exitCode: number): Promise<void> {
+      const { container } = await live(token)
+      if (!Number.isInteger(exitCode) || exitCode < 0 || exitCode > 255)
+        throw new AppError('invalid', `Cannot record exit code "${exitCode}": it is not 0 to 255`)
+      await reports.exit(container.id, exitCode)
+    },
+
+    /** What DHCP and TFTP saw of a machine. */
+    async seen(mac: string, stage: 'dhcp' | 'tftp', facts: { firmware?: 'bios' | 'uefi'; ip?: string }): Promise<void> {
+      const machine = await deps.machineByMac(mac)
+      if (!machine) return
+      if (facts.firmware) await reports.facts(machine.id, { firmware: facts.firmware })
+      const boot = await boots.openOf(machine.id)
+      if (boot) await reports.stage(boot.containerId, stage, stage, facts.ip === undefined ? {} : { ip: facts.ip })
+    },
+  }
+
+  function ownUrl(token: string, mac: string): string {
+    return `${deps.httpUrl}/boot/${token}/script.ipxe?mac=${mac.replaceAll(':', '-')}`
+  }
+
+  function waitingUrl(mac: string): string {
+    return `${deps.httpUrl}/boot/waiting.ipxe?mac=${mac.replaceAll(':', '-')}`
+  }
+}

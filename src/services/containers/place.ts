@@ -1,0 +1,57 @@
+/** On which machine a container goes. */
+import { AppError } from '../../base/errors.ts'
+import type { RunOptions } from '../../model/container.ts'
+import { matchesRank } from '../../model/machine.ts'
+import type { StoredMachine } from '../machines/ports.ts'
+
+/**
+ * The machines that fit what was asked for and are free, lowest rank first, then by name.
+ * @param arch the architecture that the image needs, where it is known already
+ * @throws {AppError} not_found, invalid or exhausted, saying for the nearest machines why they do not do
+ */
+export function candidates(machines: readonly StoredMachine[], options: RunOptions, arch?: string): StoredMachine[] {
+  if (options.machine !== undefined && !machines.some((machine) => machine.name === options.machine))
+    throw new AppError('not_found', `Cannot run on machine "${options.machine}": no such machine`)
+  const verdicts = machines
+    .filter((machine) => options.machine === undefined || machine.name === options.machine)
+    .map((machine) => ({ machine, why: whyNot(machine, options, arch) }))
+  const free = verdicts.filter(({ why }) => why === undefined).map(({ machine }) => machine)
+  if (free.length > 0) return free.toSorted((a, b) => a.rank - b.rank || a.name.localeCompare(b.name))
+  if (verdicts.length === 0)
+    throw new AppError(
+      'exhausted',
+      `Cannot run "${options.image}": no machine is known; add one with: bareboat machine add`,
+    )
+  const reasons = verdicts.slice(0, 5).map(({ machine, why }) => `${machine.name} ${why}`)
+  const more = verdicts.length > 5 ? `, and ${verdicts.length - 5} more` : ''
+  throw new AppError('exhausted', `Cannot run "${options.image}": no machine is free (${reasons.join('; ')}${more})`)
+}
+
+/** Why a machine cannot take the container, as the end of a sentence; undefined when it can. */
+function whyNot(machine: StoredMachine, options: RunOptions, arch: string | undefined): string | undefined {
+  if (!machine.enabled) return 'is disabled'
+  if (options.group !== undefined && !machine.groups.includes(options.group))
+    return `is not in group "${options.group}"`
+  if (!matchesRank(machine.rank, options.rank)) return `has rank ${machine.rank}`
+  if (arch !== undefined && arch !== machine.arch) return `is ${machine.arch}, the image is for ${arch}`
+  if (machine.bmc === undefined) return 'has no BMC, so that it cannot be switched on'
+  if (machine.containerId !== undefined) return `runs container ${machine.containerId.slice(0, 12)}`
+  return undefined
+}
+
+/** What kernel, initrd and the workload's own start need beside the root file system, MiB. */
+const OVERHEAD_MIB = 256
+
+/**
+ * @param rootfsBytes size of the tar that is unpacked into memory
+ * @throws {AppError} exhausted when a machine's memory cannot hold it
+ */
+export function refuseTooSmall(machine: StoredMachine, image: string, rootfsBytes: number): void {
+  if (machine.memoryMiB === undefined) return
+  const neededMiB = Math.ceil(rootfsBytes / 2 ** 20) + OVERHEAD_MIB
+  if (neededMiB > machine.memoryMiB)
+    throw new AppError(
+      'exhausted',
+      `Cannot run "${image}" on "${machine.name}" with its root in memory: it needs ${neededMiB} MiB and the machine has ${machine.memoryMiB} MiB`,
+    )
+}

@@ -1,0 +1,58 @@
+/** The face of the image service; see createImages. */
+import type { Digest } from '../../formats/oci/digest.ts'
+import type { ImageConfig } from '../../formats/oci/image.ts'
+import type { Tree } from '../../formats/tree/tree.ts'
+import type { ImageLayer, ImageRecord, OnProgress, TreeChange } from './image.ts'
+import type { RegistryAccess } from './ports.ts'
+
+/** `missing`: only when it is not here. */
+export type PullPolicy = 'missing' | 'always' | 'never'
+
+export interface PullOptions extends RegistryAccess {
+  /** Default `missing`. */
+  readonly policy?: PullPolicy
+  /** `os/architecture[/variant]`; the daemon's default where it is left out. */
+  readonly platform?: string
+}
+
+export interface RemovedImage {
+  readonly untagged: readonly string[]
+  /** Image ids whose record is gone. */
+  readonly deleted: readonly Digest[]
+  /** Layers that no image refers to any more and whose bytes are gone. */
+  readonly layers: readonly Digest[]
+}
+
+/** What the product does with images. Every `image` is a reference, a repo digest, an id, or the first digits of one. */
+export interface Images {
+  /**
+   * Fetches an image, layers in parallel, each digest once even when several pulls run.
+   * @throws {AppError} not_found, unauthorized, unreachable, invalid (malformed or hostile), timeout, interrupted
+   */
+  pull(reference: string, options?: PullOptions, onProgress?: OnProgress, signal?: AbortSignal): Promise<ImageRecord>
+  /**
+   * Takes in an OCI layout (directory or tar), a `docker save` archive or a plain rootfs tar, compressed or not.
+   * @param source a path or an http(s) URL
+   * @returns the images in it, at least one
+   */
+  import(
+    source: string,
+    options?: { readonly reference?: string; readonly platform?: string },
+    onProgress?: OnProgress,
+    signal?: AbortSignal,
+  ): Promise<readonly ImageRecord[]>
+  list(): Promise<readonly ImageRecord[]>
+  /** @throws {AppError} not_found; invalid when the digits fit several */
+  resolve(image: string): Promise<Digest>
+  /** @throws {AppError} as `resolve` */
+  inspect(image: string): Promise<ImageRecord>
+  /** As docker's `image rm`: takes a tag away, and the image with its last one. @throws {AppError} conflict when a container uses it */
+  remove(image: string, options?: { readonly force?: boolean }): Promise<RemovedImage>
+  tag(image: string, reference: string): Promise<void>
+  /** The merged tree, kept for the next time. */
+  tree(imageId: Digest): Promise<Tree>
+  config(imageId: Digest): Promise<ImageConfig>
+  layers(imageId: Digest): Promise<readonly ImageLayer[]>
+  /** What `b` has otherwise than `a`. */
+  diff(a: string, b: string): AsyncIterable<TreeChange>
+}

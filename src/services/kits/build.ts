@@ -1,0 +1,261 @@
+/** Puts a kit together from packages: kernel, initrd, iPXE. Everything in memory; the caller writes it down. */
+import { createHash } from 'node:crypto'
+import { constants, zstdCompressSync } from 'node:zlib'
+import { AppError } from '../../base/errors.ts'
+import { moduleName, parseModule } from '../../formats/elf/modinfo.ts'
+import { guestEntries } from './guest-files.ts'
+import { moduleClosure, moduleIndexes, type FoundModule } from './modules.ts'
+import { newcArchive, type InitrdEntry } from './newc.ts'
+import { createPackageTrees, fileOf, sharedLibraries, type PackageTree, type PackageTrees } from './packages.ts'
+import type { Inflate, PackageInfo, PackageSource } from './ports.ts'
+import { FLAVOURS, IPXE_FILES, moduleNames, PROGRAMS, RECIPE_VERSION, SUITE, type Flavour } from './recipe.ts'
+
+/** `none` starts soonest where the network is fast; `zstd` is the smallest. */
+export type InitrdCompression = 'none' | 'zstd'
+/** How modules lie in the initrd: `xz` as Debian packs them, unpacked by the kernel when they are loaded. */
+export type ModuleCompression = 'none' | 'xz'
+
+export interface KitRecipe {
+  readonly flavour: Flavour
+  readonly initrdCompression: InitrdCompression
+  readonly moduleCompression: ModuleCompression
+}
+
+export interface KitManifest {
+  readonly recipe: number
+  readonly suite: string
+  readonly architecture: string
+  readonly options: KitRecipe
+  readonly kernelRelease: string
+  readonly packages: readonly { name: string; version: string; sha256: string }[]
+  readonly modules: readonly string[]
+  /** Wanted by the recipe, but neither a module nor built in: this flavour's kernel does without. */
+  readonly modulesMissing: readonly string[]
+  /** Firmware that modules may ask for and that Debian's `main` has not (see package firmware-*, non-free-firmware). */
+  readonly firmwareMissing: Readonly<Record<string, readonly string[]>>
+  /** sha256 and size of every file beside this manifest. */
+  readonly files: Readonly<Record<string, { sha256: string; sizeBytes: number }>>
+  /** The digest of what went in: a kit of the same inputs need not be built again. */
+  readonly inputs: string
+}
+
+export interface BuiltKit {
+  readonly manifest: KitManifest
+  /** By path relative to the kit, e.g. `ipxe/snponly.efi`. */
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+export interface BuildDeps {
+  readonly source: PackageSource
+  readonly inflateXz: Inflate
+  readonly architecture: string
+}
+
+interface KernelModule extends FoundModule {
+  readonly bytes: Uint8Array
+  readonly packed: Uint8Array
+}
+
+export type BuildProgress = (step: string) => void
+
+/** The digest of everything that decides a kit's bytes, without fetching a package. */
+export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: AbortSignal): Promise<string> {
+  const names = [kernelMeta(recipe), ...new Set(PROGRAMS.map((p) => p.package)), 'ipxe']
+  const packages: PackageInfo[] = []
+  // Libraries come from what these packages depend on; two levels cover every library of a kit.
+  let level = names
+  for (let depth = 0; depth < 3 && level.length > 0; depth++) {
+    const infos = await deps.source.describe(level, signal)
+    packages.push(...infos)
+    const known = new Set(packages.map((p) => p.name))
+    level = [...new Set(infos.flatMap((p) => p.depends))].filter(
+      (n) => /^lib|^zlib|^linux-image/.test(n) && !known.has(n),
+    )
+  }
+  const guest = await guestEntries()
+  const hash = createHash('sha256')
+  const lines = packages.map((p) => `${p.name} ${p.sha256}`).toSorted()
+  hash.update(
+    JSON.stringify([RECIPE_VERSION, SUITE, deps.architecture, recipe, PROGRAMS, IPXE_FILES, moduleNames(), lines]),
+  )
+  for (const { path, bytes } of guest) hash.update(`${path} ${bytes!.length}\n`).update(bytes!)
+  return hash.digest('hex')
+}
+
+/** @throws {AppError} when a package or a file in it is not where the recipe says */
+export async function buildKit(
+  deps: BuildDeps,
+  recipe: KitRecipe,
+  inputs: string,
+  progress: BuildProgress,
+  signal?: AbortSignal,
+): Promise<BuiltKit> {
+  const trees = createPackageTrees(deps.source, deps.inflateXz, (name) => progress(`package ${name}`))
+  const image = await kernelTree(trees, recipe, signal)
+  const kernel = kernelOf(image)
+  progress(`modules of Linux ${kernel.release}`)
+  const modules = await kernelModules(image, kernel.release, deps.inflateXz, signal)
+  const programs = await programEntries(trees, signal)
+  const guest = await guestEntries()
+  progress('initrd')
+  const entries = [
+    ...skeletonEntries(),
+    ...programs,
+    ...guest,
+    ...moduleEntries(image, kernel.release, modules.found, recipe.moduleCompression),
+  ]
+  const cpio = newcArchive(entries)
+  const ipxe = await trees.tree('ipxe', signal)
+  const files = new Map<string, Uint8Array>([
+    ['kernel', kernel.bytes],
+    ['initrd', recipe.initrdCompression === 'zstd' ? packZstd(cpio) : cpio],
+    ...IPXE_FILES.map((name) => [`ipxe/${name}`, fileOf(ipxe, `usr/lib/ipxe/${name}`)] as const),
+  ])
+  const packages = (await trees.fetched()).map(({ name, version, sha256 }) => ({ name, version, sha256 }))
+  const manifest: KitManifest = {
+    recipe: RECIPE_VERSION,
+    suite: SUITE,
+    architecture: deps.architecture,
+    options: recipe,
+    kernelRelease: kernel.release,
+    packages,
+    modules: modules.found.map((m) => m.info.name).toSorted(),
+    modulesMissing: modules.missing,
+    firmwareMissing: Object.fromEntries(
+      modules.found.filter((m) => m.info.firmware.length > 0).map((m) => [m.info.name, m.info.firmware]),
+    ),
+    files: Object.fromEntries(
+      [...files].map(([name, bytes]) => [name, { sha256: sha256(bytes), sizeBytes: bytes.length }]),
+    ),
+    inputs,
+  }
+  return { manifest, files }
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+function kernelMeta(recipe: KitRecipe): string {
+  return FLAVOURS[recipe.flavour].kernel
+}
+
+async function kernelTree(trees: PackageTrees, recipe: KitRecipe, signal?: AbortSignal): Promise<PackageTree> {
+  const meta = await trees.tree(kernelMeta(recipe), signal)
+  const name = meta.info.depends.find((n) => n.startsWith('linux-image-'))
+  if (!name) throw new AppError('bad_peer', `Cannot build a kit: package "${meta.info.name}" names no kernel image`)
+  return trees.tree(name, signal)
+}
+
+function kernelOf(image: PackageTree): { bytes: Uint8Array; release: string } {
+  const path = [...image.members.keys()].find((p) => p.startsWith('boot/vmlinuz-'))
+  if (!path) throw new AppError('bad_peer', `Cannot build a kit: package "${image.info.name}" has no kernel in /boot`)
+  return { bytes: fileOf(image, path), release: path.slice('boot/vmlinuz-'.length) }
+}
+
+async function kernelModules(
+  image: PackageTree,
+  release: string,
+  inflateXz: Inflate,
+  signal?: AbortSignal,
+): Promise<{ found: KernelModule[]; missing: string[] }> {
+  const root = modulesRoot(image, release)
+  const paths = new Map<string, string>()
+  for (const path of image.members.keys()) {
+    const name = /\/([^/]+)\.ko(\.xz)?$/.exec(path)?.[1]
+    if (name && path.startsWith(root)) paths.set(moduleName(name), path)
+  }
+  const found = await moduleClosure(moduleNames(), async (name) => {
+    const path = paths.get(name)
+    if (!path) return undefined
+    const packed = fileOf(image, path)
+    const bytes = path.endsWith('.xz') ? await inflateXz(packed, signal) : packed
+    const plainPath = path.slice(root.length).replace(/\.xz$/, '')
+    return { path: plainPath, info: parseModule(bytes), bytes, packed }
+  })
+  const builtin = new TextDecoder().decode(fileOf(image, `${root}modules.builtin`))
+  const builtinNames = new Set([...builtin.matchAll(/([^/\n]+)\.ko$/gm)].map((m) => moduleName(m[1]!)))
+  return {
+    found,
+    missing: moduleNames().filter((name) => !paths.has(moduleName(name)) && !builtinNames.has(moduleName(name))),
+  }
+}
+
+function modulesRoot(image: PackageTree, release: string): string {
+  const root = `lib/modules/${release}/`
+  return image.members.has(`usr/${root}modules.builtin`) ? `usr/${root}` : root
+}
+
+async function programEntries(trees: PackageTrees, signal?: AbortSignal): Promise<InitrdEntry[]> {
+  const programs = await Promise.all(
+    PROGRAMS.map(async (program) => {
+      const tree = await trees.tree(program.package, signal)
+      return { name: program.from.slice(program.from.lastIndexOf('/') + 1), tree, bytes: fileOf(tree, program.from) }
+    }),
+  )
+  const { libraries, interpreter } = await sharedLibraries(programs, trees, signal)
+  if (!interpreter) throw new AppError('bad_peer', 'Cannot build a kit: no program in it names a dynamic loader')
+  const loader = interpreter.slice(interpreter.lastIndexOf('/') + 1)
+  const tool = (name: string, bytes: Uint8Array): InitrdEntry => ({
+    path: `tools/${name}`,
+    type: 'file',
+    mode: 0o755,
+    bytes,
+  })
+  return [
+    ...programs.map(({ name, bytes }) => tool(name, bytes)),
+    ...[...libraries].map(([soname, bytes]) => tool(soname, bytes)),
+    link('tools/ld.so', loader),
+    link(interpreter.slice(1), `/tools/${loader}`),
+    // The loader's own search path has /lib; programs find their libraries there without a cache.
+    ...[...libraries.keys()]
+      .filter((soname) => soname !== loader)
+      .map((soname) => link(`lib/${soname}`, `/tools/${soname}`)),
+    ...programs.filter(({ name }) => name !== 'busybox').map(({ name }) => link(`bin/${name}`, `/tools/${name}`)),
+  ]
+}
+
+function moduleEntries(
+  image: PackageTree,
+  release: string,
+  modules: readonly KernelModule[],
+  compression: ModuleCompression,
+): InitrdEntry[] {
+  const root = `lib/modules/${release}`
+  const ending = compression === 'xz' ? '.xz' : ''
+  const stored = modules.map((m) => ({ ...m, path: `${m.path}${ending}` }))
+  const file = (name: string, bytes: Uint8Array): InitrdEntry => ({
+    path: `${root}/${name}`,
+    type: 'file',
+    mode: 0o644,
+    bytes,
+  })
+  const source = modulesRoot(image, release)
+  return [
+    ...stored.map((m) => file(m.path, compression === 'xz' ? m.packed : m.bytes)),
+    ...[...moduleIndexes(stored)].map(([name, text]) => file(name, new TextEncoder().encode(text))),
+    file('modules.builtin', fileOf(image, `${source}modules.builtin`)),
+  ]
+}
+
+/** What must stand before the first mount: the console for init's own messages, and the shell under its usual names. */
+function skeletonEntries(): InitrdEntry[] {
+  return [
+    ...['proc', 'sys', 'dev', 'run', 'tmp', 'bb', 'sysroot', 'root', 'etc'].map((path) => directory(path)),
+    { path: 'dev/console', type: 'device', mode: 0o600, device: [5, 1] },
+    ...['bin/busybox', 'bin/sh', 'sbin/modprobe'].map((path) => link(path, '/tools/busybox')),
+  ]
+}
+
+function directory(path: string): InitrdEntry {
+  return { path, type: 'directory', mode: 0o755 }
+}
+
+function link(path: string, target: string): InitrdEntry {
+  return { path, type: 'symlink', mode: 0o777, bytes: new TextEncoder().encode(target) }
+}
+
+/** Level 19: a kit is packed once and unpacked at every boot. */
+function packZstd(bytes: Uint8Array): Uint8Array {
+  return zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 19 } })
+}

@@ -1,0 +1,57 @@
+/** What goes into a kit, as tables. Everything comes from Debian 13 (trixie), whatever the host runs. */
+
+export const SUITE = 'trixie'
+/** Raised when the way a kit is put together changes, so that an older kit is not taken for the same. */
+export const RECIPE_VERSION = 1
+
+export const FLAVOURS = {
+  full: { kernel: 'linux-image-amd64', means: 'every driver: physical machines' },
+  cloud: { kernel: 'linux-image-cloud-amd64', means: 'virtual machines only: a smaller kernel that starts sooner' },
+} as const
+export type Flavour = keyof typeof FLAVOURS
+
+/** Programs of the initrd: `from` is their path in the package. They land in /tools beside their libraries. */
+export const PROGRAMS = [
+  { package: 'busybox-static', from: 'usr/bin/busybox' },
+  { package: 'dropbear-bin', from: 'usr/sbin/dropbear' },
+  { package: 'tar', from: 'usr/bin/tar' },
+  { package: 'coreutils', from: 'usr/bin/env' },
+  { package: 'coreutils', from: 'usr/bin/tail' },
+  { package: 'coreutils', from: 'usr/sbin/chroot' },
+  { package: 'util-linux', from: 'usr/bin/fallocate' },
+  { package: 'bsdutils', from: 'usr/bin/script' },
+] as const
+
+/** Files of the package `ipxe` that a kit offers to firmware, by the name that boot services ask for. */
+export const IPXE_FILES = [
+  'undionly.kpxe',
+  'undionly.kkpxe',
+  'ipxe.pxe',
+  'ipxe.lkrn',
+  'snponly.efi',
+  'ipxe-amd64.efi',
+  'ipxe-arm64.efi',
+  'ipxe.iso',
+] as const
+
+/** Modules by what they are for. Those that a kernel has built in, or has not at all (cloud), are left out and noted. */
+export const MODULES = {
+  virtual:
+    'virtio_pci virtio_mmio virtio_net virtio_blk virtio_scsi virtio_rng virtio_console virtio_balloon vmxnet3 hv_netvsc hv_storvsc ena gve',
+  intel: 'e1000 e1000e igb igc ixgbe ixgbevf i40e iavf ice',
+  broadcom: 'tg3 bnx2 bnx2x bnxt_en b44',
+  mellanox: 'mlx4_core mlx4_en mlx5_core',
+  otherNic:
+    'r8169 8139cp 8139too atlantic alx atl1c sky2 forcedeth sfc cxgb4 qede qlcnic be2net enic ionic realtek broadcom marvell',
+  usbHost: 'xhci_pci ehci_pci uhci_hcd ohci_pci usbhid hid_generic atkbd i8042',
+  usbNic: 'usbnet cdc_ether cdc_ncm cdc_subset rndis_host r8152 ax88179_178a asix smsc75xx smsc95xx lan78xx aqc111',
+  storage: 'nvme ahci ata_piix ata_generic sd_mod sr_mod usb_storage uas megaraid_sas mpt3sas hpsa smartpqi aacraid sg',
+  fileSystems: 'overlay erofs squashfs isofs ext4 xfs vfat nls_cp437 nls_ascii nls_utf8 fuse autofs4 efivarfs configfs',
+  block: 'nbd loop dm_mod dm_verity dm_crypt',
+  management: 'ipmi_si ipmi_devintf ipmi_ssif acpi_ipmi tpm_tis tpm_crb',
+  network: 'af_packet 8021q bonding bridge veth ipv6',
+} as const
+
+export function moduleNames(): string[] {
+  return Object.values(MODULES).flatMap((names) => names.split(' '))
+}

@@ -1,0 +1,107 @@
+/** Machines: added, changed, removed, and what they say of themselves. */
+import { randomUUID } from 'node:crypto'
+import type { Now } from '../../base/clock.ts'
+import { AppError } from '../../base/errors.ts'
+import type { Machine, MachineChange, MachineSpec } from '../../model/machine.ts'
+import type { MachineStore, StoredMachine } from './ports.ts'
+
+export interface MachinesDeps {
+  readonly store: MachineStore
+  /** @throws {AppError} invalid when the address is not one of a BMC that we can speak to */
+  readonly checkBmc: (url: string) => void
+  readonly leasedIp: (macs: readonly string[]) => string | undefined
+  readonly now: Now
+}
+
+export type MachinesService = ReturnType<typeof createMachines>
+
+export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps) {
+  const view = (machine: StoredMachine): Machine => {
+    const ip = leasedIp(machine.macs)
+    return ip === undefined ? machine : { ...machine, leasedIp: ip }
+  }
+
+  /** By name, id, or the first digits of an id that only one machine has. @throws {AppError} not_found, invalid */
+  async function find(reference: string): Promise<StoredMachine> {
+    const all = await store.list()
+    const exact = all.find((machine) => machine.name === reference || machine.id === reference)
+    if (exact) return exact
+    const begun = reference.length >= 4 ? all.filter((machine) => machine.id.startsWith(reference)) : []
+    if (begun.length > 1)
+      throw new AppError(
+        'invalid',
+        `Cannot tell which machine "${reference}" is: ${begun.map((m) => m.name).join(', ')}`,
+      )
+    if (!begun[0])
+      throw new AppError(
+        'not_found',
+        `Cannot find machine "${reference}": ${all.length === 0 ? 'none is known; add one with: bareboat machine add' : `known are ${names(all)}`}`,
+      )
+    return begun[0]
+  }
+
+  return {
+    find,
+
+    /** @throws {AppError} conflict when name, MAC or address is taken; invalid when the BMC address is none */
+    async add(spec: MachineSpec): Promise<Machine> {
+      if (spec.bmc !== undefined) checkBmc(spec.bmc)
+      const { bmcPassword, ...rest } = spec
+      const id = randomUUID()
+      const machine: StoredMachine = { ...rest, id, hasBmcPassword: bmcPassword !== undefined, createdAt: now() }
+      await store.insert(machine, bmcPassword, event('create', machine))
+      return view(machine)
+    },
+
+    /** @throws {AppError} as `find` and `add` */
+    async change(reference: string, change: MachineChange): Promise<Machine> {
+      const before = await find(reference)
+      const { bmcPassword, ...rest } = change
+      if (rest.bmc !== undefined) checkBmc(rest.bmc)
+      const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
+      const machine: StoredMachine = {
+        ...before,
+        ...given,
+        hasBmcPassword: before.hasBmcPassword || bmcPassword !== undefined,
+      }
+      await store.update(machine, bmcPassword, event('update', machine))
+      return view(machine)
+    },
+
+    /** @throws {AppError} conflict while a container lives on it */
+    async remove(reference: string): Promise<Machine> {
+      const machine = await find(reference)
+      await store.remove(machine.id, event('destroy', machine))
+      return view(machine)
+    },
+
+    list: async (): Promise<Machine[]> => (await store.list()).map(view),
+    get: async (reference: string): Promise<Machine> => view(await find(reference)),
+
+    /** Keeps what a machine says of itself: what it measured is truer than what was written down. */
+    async learn(machineId: string, facts: { memoryMiB?: number; firmware?: 'bios' | 'uefi' }): Promise<void> {
+      const machine = await store.byId(machineId)
+      if (!machine) return
+      const { memoryMiB = machine.memoryMiB, firmware = machine.firmware } = facts
+      if (memoryMiB === machine.memoryMiB && firmware === machine.firmware) return
+      const learned: StoredMachine = { ...machine, ...(memoryMiB && { memoryMiB }), ...(firmware && { firmware }) }
+      await store.update(learned, undefined, event('learn', learned))
+    },
+  }
+}
+
+function names(machines: readonly StoredMachine[]): string {
+  const shown = machines.slice(0, 8).map((machine) => machine.name)
+  return shown.join(', ') + (machines.length > shown.length ? ` and ${machines.length - shown.length} more` : '')
+}
+
+function event(action: string, machine: StoredMachine) {
+  return {
+    kind: 'machine',
+    action,
+    subjectId: machine.id,
+    name: machine.name,
+    source: 'daemon',
+    attributes: {},
+  } as const
+}

@@ -1,0 +1,22 @@
+import type { NewEvent } from '../../model/event.ts'
+import type { Machine, MachineSpec } from '../../model/machine.ts'
+
+/** A machine as it is stored, with the container that holds it now. */
+export type StoredMachine = Omit<Machine, 'leasedIp'>
+
+/** Each method that changes something does so in one transaction with the event. */
+export interface MachineStore {
+  /** @throws {AppError} conflict when the name or a MAC is taken, naming by whom */
+  insert(machine: StoredMachine, bmcPassword: string | undefined, event: NewEvent): Promise<void>
+  /** @throws {AppError} conflict as `insert` */
+  update(machine: StoredMachine, bmcPassword: string | undefined, event: NewEvent): Promise<void>
+  /** @throws {AppError} conflict when a container still names the machine */
+  remove(machineId: string, event: NewEvent): Promise<void>
+  list(): Promise<StoredMachine[]>
+  byId(machineId: string): Promise<StoredMachine | undefined>
+  byMac(mac: string): Promise<StoredMachine | undefined>
+  /** In the clear; only for the driver that speaks to the BMC. */
+  bmcPassword(machineId: string): Promise<string | undefined>
+}
+
+export type { MachineSpec }

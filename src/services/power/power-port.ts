@@ -1,0 +1,69 @@
+/**
+ * What power services need of a BMC. Every driver under `drivers/bmc` offers it; what a BMC cannot do is missing from `can`, and
+ * asking for it anyway throws AppError `unsupported`.
+ */
+
+export type PowerState = 'on' | 'off' | 'unknown'
+export type PowerAction = 'on' | 'off' | 'cycle' | 'soft-off'
+
+/**
+ * `power` is status, on and off; `cycle` and `soft-off` are the actions of that name; `boot-override` is `setBoot`; `console` is
+ * serial over LAN.
+ */
+export type BmcCapability = 'power' | 'boot-override' | 'console' | 'soft-off' | 'cycle'
+
+export interface BootOverride {
+  /** `none` takes an override back: the machine boots as its firmware is set. */
+  readonly device: 'pxe' | 'disk' | 'none'
+  /** How the machine's firmware boots; ignored by drivers whose BMC does not say. */
+  readonly firmware: 'bios' | 'uefi'
+  /** True: for the next boot only. False: until it is changed. */
+  readonly once: boolean
+}
+
+/**
+ * One BMC. Operations on it are done one after the other, in the order in which they were asked; a queue that is full refuses
+ * with AppError `exhausted`. All of them throw AppError: `unreachable` (no answer), `unauthorized` (user or password),
+ * `unsupported`, `bad_peer` (an answer that it must not give), `timeout`. An aborted signal rejects with the signal's reason.
+ */
+export interface BmcPort extends AsyncDisposable {
+  readonly can: ReadonlySet<BmcCapability>
+  /** Address for people: `10.0.3.7:623`. Never holds a secret. */
+  readonly address: string
+
+  /** The power state as the BMC says it now. `unknown` when it says nothing that we understand. */
+  status(signal?: AbortSignal): Promise<PowerState>
+
+  /**
+   * Brings the machine to the state and returns when the BMC has shown it, not when it took the command.
+   *
+   * The state is read first: nothing is sent to a machine that is there already. `cycle` is off, seen to be off, then on; of a
+   * machine that is off it is `on`. A command whose answer was lost is not sent again before the state was read.
+   * @throws {AppError} `timeout` when the state did not show in time; what the machine does later is then not known
+   */
+  set(action: PowerAction, signal?: AbortSignal): Promise<void>
+
+  /**
+   * Says what the machine boots from next, and reads it back.
+   * @throws {AppError} `bad_peer` when the BMC took the command and kept something else
+   */
+  setBoot(override: BootOverride, signal?: AbortSignal): Promise<void>
+
+  /**
+   * Opens the serial console. Present when `can` has `console`.
+   * @throws {AppError} `conflict` when another session has the console and `takeOver` is not set
+   */
+  console?(options?: { takeOver?: boolean; signal?: AbortSignal }): Promise<BmcConsole>
+}
+
+/**
+ * A serial console. Iterating yields output as it comes, once: a second iterator gets nothing. The iteration ends when the console
+ * is disposed, and throws AppError when the session was dropped; opening it again is the caller's job. Output that nobody reads is
+ * kept up to a bound; beyond it the BMC is not acknowledged any more, so that it stops sending.
+ */
+export interface BmcConsole extends AsyncIterable<Uint8Array>, AsyncDisposable {
+  /** Sends bytes as if typed; resolves when the BMC has taken all of them. */
+  write(bytes: Uint8Array, signal?: AbortSignal): Promise<void>
+  /** A serial break (SysRq on a Linux console). */
+  sendBreak(signal?: AbortSignal): Promise<void>
+}

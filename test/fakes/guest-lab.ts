@@ -1,0 +1,312 @@
+/**
+ * One QEMU machine that boots a kit directly (`-kernel`, `-initrd`) and a boot server for it that only remembers what it was told.
+ * Everything is inside the network namespace of the process that uses it: run it under `unshare --net`.
+ */
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import { createReadStream, statSync } from 'node:fs'
+import { createServer } from 'node:http'
+import ssh2 from 'ssh2'
+import { poll } from '../../src/base/clock.ts'
+
+export const SERVER_ADDRESS = '10.78.0.1'
+export const MACHINE_ADDRESS = '10.78.0.50'
+export const MAC = '52:54:00:00:78:01'
+
+export interface Told {
+  /** `stage/running`, `exit/0`, `failed/rootfs` … */
+  readonly what: string
+  readonly body: string
+  readonly atMs: number
+}
+
+export interface Workload {
+  readonly mode?: 'app' | 'os'
+  /** Path of a tar, or its bytes. */
+  readonly rootfs: string | Uint8Array
+  readonly rootfsBytes?: number
+  readonly argv?: readonly string[]
+  readonly env?: readonly string[]
+  readonly tty?: boolean
+  readonly stdin?: boolean
+  readonly user?: { uid: number; gid: number; groups: readonly number[] }
+  readonly workdir?: string
+}
+
+/** A network of one wire, with DHCP on it. Call once. */
+export function setUpNetwork(): ChildProcess {
+  const ip = (...args: string[]): void => void execFileSync('ip', args)
+  ip('link', 'set', 'lo', 'up')
+  ip('tuntap', 'add', 'tap0', 'mode', 'tap')
+  ip('addr', 'add', `${SERVER_ADDRESS}/24`, 'dev', 'tap0')
+  ip('link', 'set', 'tap0', 'up')
+  return spawn(
+    'dnsmasq',
+    [
+      '--no-daemon',
+      '--conf-file=/dev/null',
+      '--port=0',
+      '--interface=tap0',
+      '--no-ping',
+      '--leasefile-ro',
+      `--dhcp-range=${MACHINE_ADDRESS},${MACHINE_ADDRESS},1h`,
+      '--dhcp-option=6,9.9.9.9',
+    ],
+    { stdio: 'ignore' },
+  )
+}
+
+export interface Keys {
+  /** Base64 of dropbear's own format. */
+  readonly hostKey: string
+  /** As an SSH client sees it, base64. */
+  readonly hostPublic: string
+  readonly clientPem: string
+  readonly authorized: string
+}
+
+export function makeKeys(): Keys {
+  const host = rawEd25519()
+  const client = rawEd25519()
+  return {
+    hostKey: Buffer.concat([sshString('ssh-ed25519'), sshString(Buffer.concat([host.seed, host.public]))]).toString(
+      'base64',
+    ),
+    hostPublic: publicBlob(host.public).toString('base64'),
+    clientPem: opensshPem(client),
+    authorized: `ssh-ed25519 ${publicBlob(client.public).toString('base64')}`,
+  }
+}
+
+/** The spec as the guest sources it. */
+export function specOf(workload: Workload, keys: Keys): string {
+  const { uid, gid, groups } = workload.user ?? { uid: 0, gid: 0, groups: [0] }
+  const size =
+    workload.rootfsBytes ??
+    (typeof workload.rootfs === 'string' ? statSync(workload.rootfs).size : workload.rootfs.length)
+  const values: Record<string, string | number> = {
+    BB_ID: 'c0ffee',
+    BB_NAME: 'lab',
+    BB_MODE: workload.mode ?? 'app',
+    BB_ROOTFS: 'ram',
+    BB_ROOTFS_BYTES: size,
+    BB_HOSTNAME: 'lab-host',
+    BB_INIT: '/sbin/init',
+    BB_TTY: workload.tty ? 1 : 0,
+    BB_STDIN: workload.stdin ? 1 : 0,
+    BB_WORKDIR: workload.workdir ?? '/',
+    BB_UID: uid,
+    BB_GID: gid,
+    BB_GROUPS: groups.join(','),
+    BB_SSH_PORT: 1622,
+    BB_SSH_HOST_KEY: keys.hostKey,
+    BB_SSH_AUTHORIZED: keys.authorized,
+    BB_ARGV: (workload.argv ?? []).map(quote).join(' '),
+    BB_ENV: (workload.env ?? []).map(quote).join(' '),
+  }
+  return Object.entries(values)
+    .map(([name, value]) => `${name}=${quote(String(value))}\n`)
+    .join('')
+}
+
+export function quote(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`
+}
+
+/** Serves one machine at /boot/TOKEN. */
+export async function startBootServer(workload: Workload, keys: Keys) {
+  const told: Told[] = []
+  const startedMs = performance.now()
+  const faults = { rootfsCuts: 0, refusePosts: false }
+  const server = createServer((request, response) => {
+    const what = (request.url ?? '').replace('/boot/TOKEN/', '')
+    if (request.method === 'POST') {
+      const chunks: Buffer[] = []
+      request.on('data', (chunk: Buffer) => chunks.push(chunk))
+      request.on('end', () => {
+        if (faults.refusePosts) return response.writeHead(503).end()
+        told.push({ what, body: Buffer.concat(chunks).toString(), atMs: performance.now() - startedMs })
+        response.end()
+      })
+    } else if (what === 'spec') response.end(specOf(workload, keys))
+    else if (what === 'rootfs.tar') {
+      const size = typeof workload.rootfs === 'string' ? statSync(workload.rootfs).size : workload.rootfs.length
+      response.setHeader('content-length', size)
+      if (faults.rootfsCuts > 0) {
+        faults.rootfsCuts--
+        response.write('x'.repeat(1024), () => response.destroy())
+      } else if (typeof workload.rootfs === 'string') createReadStream(workload.rootfs).pipe(response)
+      else response.end(workload.rootfs)
+    } else response.writeHead(404).end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, SERVER_ADDRESS, resolve))
+  const address = server.address()
+  const port = typeof address === 'object' && address ? address.port : 0
+  return {
+    url: `http://${SERVER_ADDRESS}:${port}/boot/TOKEN`,
+    told,
+    faults,
+    /** @returns what the machine told, or throws when it did not in time */
+    async waitFor(what: string | RegExp, deadlineMs = 120_000): Promise<Told> {
+      const found = await poll(
+        () => told.find((t) => (typeof what === 'string' ? t.what === what : what.test(t.what))),
+        {
+          everyMs: 20,
+          deadlineMs,
+        },
+      )
+      if (!found) throw new Error(`the machine never told ${String(what)}, but ${told.map((t) => t.what).join(' ')}`)
+      return found
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+export interface MachineOptions {
+  readonly kernel: string
+  readonly initrd: string
+  readonly url: string
+  readonly memoryMb?: number
+  readonly nic?: string
+  readonly onConsole?: (text: string) => void
+}
+
+export function startMachine({
+  kernel,
+  initrd,
+  url,
+  memoryMb = 1024,
+  nic = 'virtio-net-pci',
+  onConsole,
+}: MachineOptions) {
+  const arguments_ = [
+    ...['-accel', 'tcg,thread=single', '-machine', 'pc,graphics=off', '-smp', '1', '-m', String(memoryMb)],
+    ...['-nodefaults', '-display', 'none', '-vga', 'none', '-serial', 'stdio', '-no-reboot'],
+    ...['-netdev', 'tap,id=n0,ifname=tap0,script=no,downscript=no'],
+    ...['-device', `${nic},netdev=n0,mac=${MAC},romfile=`],
+    ...['-kernel', kernel, '-initrd', initrd],
+    ...['-append', `bareboat.id=c0ffee bareboat.url=${url} BOOTIF=01-${MAC.replaceAll(':', '-')} console=ttyS0 quiet`],
+  ]
+  const child = spawn('qemu-system-x86_64', arguments_, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString('latin1')
+    onConsole?.(chunk.toString('latin1'))
+  })
+  const ended = new Promise<number | null>((resolve) => child.on('exit', resolve))
+  return {
+    console: () => output,
+    /** Resolves when the machine has switched itself off. */
+    ended,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+export interface Ran {
+  readonly code: number | null
+  readonly stdout: Buffer
+  readonly stderr: string
+}
+
+/** Logs in to the agent, pinning its host key. */
+export async function connect(keys: Keys) {
+  const client = new ssh2.Client()
+  await new Promise<void>((resolve, reject) => {
+    client.on('ready', resolve).on('error', reject)
+    client.connect({
+      host: MACHINE_ADDRESS,
+      port: 1622,
+      username: 'root',
+      privateKey: keys.clientPem,
+      hostVerifier: (key: Buffer) => key.toString('base64') === keys.hostPublic,
+      readyTimeout: 60_000,
+    })
+  })
+  const start = (command: string, pty?: { rows: number; cols: number }): Promise<ssh2.ClientChannel> =>
+    new Promise((resolve, reject) =>
+      client.exec(command, pty ? { pty: { ...pty, term: 'xterm' } } : {}, (error, channel) =>
+        error ? reject(error) : resolve(channel),
+      ),
+    )
+  return {
+    start,
+    async run(command: string, input?: Uint8Array | string): Promise<Ran> {
+      const channel = await start(command)
+      const ran = collect(channel)
+      channel.end(input)
+      return ran
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise<void>((resolve) => void client.on('close', () => resolve()))
+      client.end()
+      await closed
+    },
+  }
+}
+
+export async function collect(channel: ssh2.ClientChannel): Promise<Ran> {
+  const out: Buffer[] = []
+  let stderr = ''
+  let code: number | null = null
+  channel.on('data', (chunk: Buffer) => out.push(chunk))
+  channel.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  channel.on('exit', (status: number | null) => (code = status))
+  await new Promise((resolve) => channel.on('close', resolve))
+  return { code, stdout: Buffer.concat(out), stderr }
+}
+
+interface Ed25519 {
+  readonly seed: Buffer
+  readonly public: Buffer
+}
+
+function rawEd25519(): Ed25519 {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  const jwk = privateKey.export({ format: 'jwk' })
+  return { seed: Buffer.from(jwk.d ?? '', 'base64url'), public: Buffer.from(jwk.x ?? '', 'base64url') }
+}
+
+function sshString(value: string | Uint8Array): Buffer {
+  const body = Buffer.from(value as Uint8Array)
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(body.length)
+  return Buffer.concat([length, body])
+}
+
+function publicBlob(key: Buffer): Buffer {
+  return Buffer.concat([sshString('ssh-ed25519'), sshString(key)])
+}
+
+/** PROTOCOL.key of OpenSSH, unencrypted: what ssh2 reads for ed25519. */
+function opensshPem(key: Ed25519): string {
+  const number = (value: number): Buffer => {
+    const bytes = Buffer.alloc(4)
+    bytes.writeUInt32BE(value)
+    return bytes
+  }
+  const secret = Buffer.concat([
+    number(1),
+    number(1),
+    publicBlob(key.public),
+    sshString(Buffer.concat([key.seed, key.public])),
+    sshString(''),
+  ])
+  const padding = Buffer.from(Array.from({ length: (8 - (secret.length % 8)) % 8 }, (_, i) => i + 1))
+  const body = Buffer.concat([
+    Buffer.from('openssh-key-v1\0'),
+    sshString('none'),
+    sshString('none'),
+    sshString(''),
+    number(1),
+    sshString(publicBlob(key.public)),
+    sshString(Buffer.concat([secret, padding])),
+  ])
+  const lines = body.toString('base64').replaceAll(/.{70}/g, '$&\n')
+  return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines}\n-----END OPENSSH PRIVATE KEY-----\n`
+}
