@@ -42,5 +42,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   info: { group: SERVER, load: async () => (await import('./verbs/info.ts')).register },
   config: { group: SERVER, load: async () => (await import('./verbs/config.ts')).register },
   version: { group: SERVER, load: async () => (await import('./verbs/version.ts')).register },
+  demo: { group: SERVER, load: async () => (await import('./verbs/demo.ts')).register },
+  test: { group: SERVER, load: async () => (await import('./verbs/test.ts')).register },
   completion: { group: SERVER, load: async () => (await import('./verbs/completion.ts')).register },
 }

@@ -1,4 +1,5 @@
 /** The network interface that machines are on. */
+import { execFileSync } from 'node:child_process'
 import { networkInterfaces } from 'node:os'
 import ipaddr from 'ipaddr.js'
 import { AppError } from '../base/errors.ts'
@@ -14,17 +15,31 @@ export interface Interface {
 /** @throws {AppError} invalid when there is no such interface or it has no IPv4 address, naming those that have */
 export function findInterface(name: string): Interface {
   const all = networkInterfaces()
-  const own = all[name]?.find((address) => address.family === 'IPv4')
-  if (!own?.cidr) {
+  const cidr = all[name]?.find((address) => address.family === 'IPv4')?.cidr ?? cidrWithoutCarrier(name)
+  if (!cidr) {
     const usable = Object.keys(all).filter((other) => all[other]?.some((address) => address.family === 'IPv4'))
     throw new AppError(
       'invalid',
-      `Cannot serve machines on interface "${name}": it ${all[name] ? 'has no IPv4 address' : 'does not exist'}; interfaces with one are ${usable.join(', ')}`,
+      `Cannot serve machines on interface "${name}": there is none of that name with an IPv4 address; interfaces with one are ${usable.join(', ')}`,
     )
   }
-  const [, bits] = own.cidr.split('/')
-  const network = ipaddr.IPv4.networkAddressFromCIDR(own.cidr).toString()
-  return { name, address: own.address, cidr: `${network}/${bits}` }
+  const [address, bits] = cidr.split('/')
+  const network = ipaddr.IPv4.networkAddressFromCIDR(cidr).toString()
+  return { name, address: address!, cidr: `${network}/${bits}` }
+}
+
+/** Node lists only interfaces that have a carrier; a bridge without a machine that runs, or an unplugged card, has none. */
+function cidrWithoutCarrier(name: string): string | undefined {
+  try {
+    const text = execFileSync('ip', ['-json', '-4', 'address', 'show', 'dev', name], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const links = JSON.parse(text.toString()) as { addr_info?: { local: string; prefixlen: number }[] }[]
+    const own = links.flatMap((link) => link.addr_info ?? [])[0]
+    return own && `${own.local}/${own.prefixlen}`
+  } catch {
+    return undefined
+  }
 }
 
 /**

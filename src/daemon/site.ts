@@ -11,6 +11,7 @@ import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { fileAt } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
+import { createImports } from '../drivers/layout/import.ts'
 import { createLogDirectory } from '../drivers/logs/directory.ts'
 import { createRegistry } from '../drivers/registry/registry.ts'
 import { openSecretBox } from '../drivers/secrets/secret-box.ts'
@@ -70,6 +71,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     now,
     blobs,
     registry,
+    imports: createImports(registry.download),
     store: createImageStore(database.db),
     users: async (imageId) => (await containers?.usersOf(imageId)) ?? [],
   })
@@ -180,6 +182,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       const kit = await kits.open().catch(() => undefined)
       return {
         version: VERSION,
+        isReady,
         node: process.version,
         dataDir: config.dataDir,
         machines: (await machines.list()).length,

@@ -16,6 +16,7 @@ export type ErrorBody = z.infer<typeof errorBody>
 
 export const systemInfo = z.object({
   version: z.string(),
+  isReady: z.boolean().describe('whether everything that it serves has begun'),
   node: z.string(),
   interface: z.string().optional(),
   address: z.string().optional().describe('the address that machines reach this server at'),

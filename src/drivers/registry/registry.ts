@@ -4,11 +4,14 @@ import type { Dispatcher } from 'undici'
 import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { isDigest, parseDigest, type Digest } from '../../formats/oci/digest.ts'
+import { DOCUMENT_BYTES } from '../../formats/oci/document.ts'
+import { MANIFEST_ACCEPT } from '../../formats/oci/media-types.ts'
 import type { FetchedManifest, RegistryAccess, RegistryPort, RepositoryName } from '../../services/images/ports.ts'
 import { MIN_PROGRESS_BYTES, bodyFrom } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import { findCredential, type Credential } from './credentials.ts'
 import { Dispatchers, isLoopbackName, type ProxyConfig, type TlsOptions } from './dispatch.ts'
+import { download } from './download.ts'
 import { registryFailure } from './failure.ts'
 import {
   backOff,
@@ -36,19 +39,19 @@ export interface RegistryConfig {
   readonly attempts?: number
   /** First pause between two tries, milliseconds. Default 250. */
   readonly backOffMs?: number
+  /** Whether `download` may fetch from this machine's own addresses. Default: no. */
+  readonly allowLoopbackDownloads?: boolean
+}
+
+export interface RegistryClient extends RegistryPort, AsyncDisposable {
+  /** The bytes of a plain URL from `offset` on, for imports. @throws {AppError} as `stream` */
+  readonly download: (url: URL, offset: number, signal: AbortSignal) => AsyncIterable<Uint8Array>
 }
 
 /** Manifests up to this size must be accepted (distribution-spec, "Pushing Manifests"); ours ends there. */
 const MAX_MANIFEST_BYTES = 4 << 20
-const MAX_SMALL_BLOB_BYTES = 8 << 20
+const MAX_SMALL_BLOB_BYTES = DOCUMENT_BYTES
 const SMALL_DEADLINE_MS = 120_000
-const ACCEPT = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-  'application/vnd.docker.distribution.manifest.v2+json',
-].join(', ')
-
 /** One server that may have the repository: the registry itself, or a mirror of it. */
 interface Endpoint {
   readonly base: URL
@@ -70,11 +73,11 @@ interface Asked {
 }
 
 /** Opens a client. Connections are kept until it is disposed. */
-export function createRegistry(config: RegistryConfig): RegistryPort & AsyncDisposable {
+export function createRegistry(config: RegistryConfig): RegistryClient {
   return new Registry(config)
 }
 
-class Registry implements RegistryPort, AsyncDisposable {
+class Registry implements RegistryClient {
   readonly #config: RegistryConfig
   readonly #dispatchers: Dispatchers
   /** By origin, scope and credential set. */
@@ -91,6 +94,19 @@ class Registry implements RegistryPort, AsyncDisposable {
     await this.#dispatchers[Symbol.asyncDispose]()
   }
 
+  readonly download = (url: URL, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array> =>
+    download(
+      this.#dispatchers,
+      {
+        attempts: this.#attempts,
+        backOffMs: this.#backOffMs,
+        allowLoopback: this.#config.allowLoopbackDownloads ?? false,
+      },
+      url,
+      offset,
+      signal,
+    )
+
   async manifest(
     name: RepositoryName,
     reference: string,
@@ -98,7 +114,7 @@ class Registry implements RegistryPort, AsyncDisposable {
     signal: AbortSignal,
   ): Promise<FetchedManifest> {
     const doing = `Cannot fetch manifest of "${shownName(name, reference)}"`
-    const asked = { name, path: `manifests/${reference}`, headers: { accept: ACCEPT }, doing, signal }
+    const asked = { name, path: `manifests/${reference}`, headers: { accept: MANIFEST_ACCEPT }, doing, signal }
     return this.#small(asked, access, MAX_MANIFEST_BYTES, (answer, bytes) => {
       const claimed = answer.headers['docker-content-digest']
       const digest = isDigest(reference) ? reference : parseDigest(`sha256:${hashHex('sha256', bytes)}`)
@@ -113,8 +129,7 @@ class Registry implements RegistryPort, AsyncDisposable {
           'invalid',
           `${doing}: the registry calls it ${claimed.slice(0, 80)}, but its digest is ${digest}`,
         )
-      const type = answer.headers['content-type']
-      return { mediaType: typeof type === 'string' ? type.split(';')[0]!.trim() : '', digest, bytes }
+      return { mediaType: typeOf(answer), digest, bytes }
     })
   }
 
@@ -325,6 +340,14 @@ class Registry implements RegistryPort, AsyncDisposable {
     if (this.#config.credentialsPath === undefined) return undefined
     return findCredential(this.#config.credentialsPath, endpoint.registry, signal)
   }
+}
+
+/** The type of the content; undefined where it is one that servers give to anything. */
+function typeOf({ headers }: Dispatcher.ResponseData): string | undefined {
+  const type = String(headers['content-type'] ?? '')
+    .split(';')[0]!
+    .trim()
+  return /^(?:application\/(?:json|octet-stream)|text\/plain|)$/i.test(type) ? undefined : type
 }
 
 function verify(bytes: Uint8Array, digest: Digest, doing: string): void {

@@ -256,11 +256,10 @@ export function createContainers(deps: ContainersDeps) {
       for (const container of await store.list()) if (LIVE.includes(container.state)) begin(container.id)
     },
 
-    /** The names of the containers that use an image. */
-    async usersOf(imageId: string): Promise<string[]> {
-      return (await store.list())
-        .filter((container) => container.imageId === imageId)
-        .map((container) => container.name)
+    /** The containers that were made of an image. */
+    async usersOf(imageId: string): Promise<{ name: string; isLive: boolean }[]> {
+      const users = (await store.list()).filter((container) => container.imageId === imageId)
+      return users.map(({ name, state }) => ({ name, isLive: LIVE.includes(state) }))
     },
 
     /** Lets go of all containers; they stay as they are. */
