@@ -29,7 +29,7 @@ import { lost, requestJson, requestStream, type Query, type RequestOptions } fro
 
 /** Only the image is required; the server fills in the rest. */
 export type RunRequest = Partial<RunOptions> & Pick<RunOptions, 'image'>
-export type MachineRequest = Partial<MachineSpec> & Pick<MachineSpec, 'name' | 'macs'>
+export type MachineRequest = Omit<MachineChange, 'macs'> & Pick<MachineSpec, 'name' | 'macs'>
 /** What is imported: octets from here, or an address that the server fetches. */
 export type Source = { readonly body: Readable } | { readonly url: string }
 
@@ -96,7 +96,7 @@ export function createClient(endpoint: Endpoint) {
       add: (spec: MachineRequest, options: Signalled = {}) =>
         ask<Machine>('POST', '/v1/machines', { json: spec, ...options }),
       inspect: (machine: string, options: Signalled = {}) => ask<Machine>('GET', at('machines', machine), options),
-      set: (machine: string, change: Partial<MachineChange>, options: Signalled = {}) =>
+      set: (machine: string, change: MachineChange, options: Signalled = {}) =>
         ask<Machine>('PATCH', at('machines', machine), { json: change, ...options }),
       remove: (machine: string, options: Signalled = {}) => ask<void>('DELETE', at('machines', machine), options),
       power: async (machine: string, options: Signalled = {}) =>

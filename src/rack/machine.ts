@@ -52,7 +52,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
   // Power is not the same as QEMU running: while a reset replaces QEMU, the machine is on.
   let isOn = false
   let running: Running | undefined
-  let boot: BootDevice = 'default'
+  let boot: BootDevice = 'none'
   let isPlugged = true
   // Commands run one after the other: a BMC may be asked by several at once.
   let queue: Promise<void> = Promise.resolve()
@@ -60,7 +60,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
   function start(): void {
     const complaints = openSync(paths.qemuLog, 'a', 0o600)
     const args = qemuArguments(spec, { accel, boot, nvram: paths.nvram, disk: paths.disk })
-    boot = 'default'
+    boot = 'none'
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', QEMU, ...args], {
       stdio: ['pipe', 'pipe', complaints, 'pipe'],
     })
@@ -130,7 +130,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
         return
       case 'unplug':
         isPlugged = false
-        boot = 'default'
+        boot = 'none'
         return await switchOff()
       default:
         boot = command.slice('boot '.length) as BootDevice

@@ -63,6 +63,6 @@ export function shortId(id: string): string {
 
 /** At most `length` characters, the last of them `…` where something is left out. */
 export function ellipsis(text: string, length: number): string {
-  const characters = [...text]
+  const characters = Array.from(text)
   return characters.length <= length ? text : `${characters.slice(0, length - 1).join('')}…`
 }

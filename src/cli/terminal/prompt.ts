@@ -22,7 +22,7 @@ export async function askPassword(session: Session, question: string): Promise<s
       if (character === '\r' || character === '\n') return resolve(typed)
       if (character === '\u0003' || character === '\u0004')
         return reject(new AppError('interrupted', `Cannot go on without ${question}: interrupted`))
-      if (character === '\u007f' || character === '\b') typed = [...typed].slice(0, -1).join('')
+      if (character === '\u007f' || character === '\b') typed = Array.from(typed).slice(0, -1).join('')
       else if (typed.length < LONGEST) typed += character
     }
   }

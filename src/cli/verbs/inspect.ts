@@ -1,5 +1,5 @@
 import { AppError } from '../../base/errors.ts'
-import { collect, example } from '../option.ts'
+import { example } from '../option.ts'
 import { parseTemplate, renderTemplate } from '../output/template.ts'
 import { oneOf } from '../run/request.ts'
 import { forEachName, type Session } from '../session.ts'

@@ -31,6 +31,7 @@ const good: { text: string; whole: string; familiar?: string }[] = [
     whole: `docker.io/library/a@sha512:${HEX}${HEX}`,
     familiar: `a@sha512:${HEX}${HEX}`,
   },
+  { text: `${HEX}:tag`, whole: `docker.io/library/${HEX}:tag`, familiar: `${HEX}:tag` },
   { text: `${HEX}:tag`.slice(1), whole: `docker.io/library/${HEX.slice(1)}:tag`, familiar: `${HEX.slice(1)}:tag` },
 ]
 for (const { text, whole, familiar } of good)

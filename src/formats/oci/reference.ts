@@ -35,7 +35,7 @@ export function parseReference(text: string): Reference {
   if (text === '') return refuse('it is empty')
   if (text.length > 1024) return refuse(`it has ${text.length} characters, at most 1024`)
   const { name, tag, digest } = cut(text)
-  if (/^[a-f0-9]{64}$/.test(name)) return refuse('64 hexadecimal digits are an image id, not a name')
+  if (/^[a-f0-9]{64}$/.test(text)) return refuse('64 hexadecimal digits are an image id, not a name')
   const { registry, repository } = place(name)
   if (!isRegistry(registry)) return refuse(`"${registry}" is not a host name with an optional port`)
   if (repository.length > REPOSITORY_LENGTH) return refuse(`its name is longer than ${REPOSITORY_LENGTH} characters`)

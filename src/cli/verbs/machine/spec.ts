@@ -41,7 +41,7 @@ export function addSpecOptions(command: Command): Command {
  * What the options say; lists only when they were given.
  * @throws {AppError} invalid
  */
-export function toChange(flags: SpecFlags): Partial<MachineChange> {
+export function toChange(flags: SpecFlags): MachineChange {
   if (flags.bmc !== undefined) refuseCredential(flags.bmc)
   return defined({
     macs: flags.mac.length === 0 ? undefined : flags.mac,

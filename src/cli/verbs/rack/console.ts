@@ -20,8 +20,8 @@ export const register: Register = (program, session) =>
 async function open(session: Session, machine: string, flags: PlaceFlags & { fromStart?: boolean }): Promise<void> {
   const { rackConsole } = await import('../../../rack/rack.ts')
   const { stdin, stdout } = session.io
-  const fromByte = flags.fromStart === true ? 0 : undefined
-  const line = await rackConsole(rackPlace(session, flags), machine, { fromByte })
+  const from = flags.fromStart === true ? 0 : 'now'
+  const line = await rackConsole(rackPlace(session, flags), machine, { from })
   const isTerminal = stdin.isTTY === true
   if (isTerminal) session.note(`Console of ${machine}; leave it with Enter ~ .`)
   const keys = isTerminal ? tildeFilter() : noKeys

@@ -1,4 +1,4 @@
-import type { RackInfo, RackMachine } from '../../../rack/rack.ts'
+import type { RackInfo, RackMachine } from '../../../rack/info.ts'
 import { example, FORMAT_OPTION, JSON_OPTION } from '../../option.ts'
 import { printList, type Column, type ListOptions } from '../../output/list.ts'
 import type { Session } from '../../session.ts'

@@ -1,0 +1,91 @@
+/**
+ * GNU tar as the maker and reader of archives: it keeps modes, links and times, and when it unpacks it lets no entry out of
+ * the destination (no `..`, no absolute name, no way through a link that the archive made).
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { AppError, systemCode } from '../../base/errors.ts'
+import type { Plan } from './rules.ts'
+
+/**
+ * An archive of one entry and what is below it.
+ * @param keepOwner else everything belongs to root
+ */
+export function packTar(dir: string, base: string, name: string | undefined, keepOwner: boolean): Readable {
+  const owner = keepOwner ? [] : ['--owner=0', '--group=0']
+  const argv = ['-c', '-f', '-', '--numeric-owner', ...owner, '-C', dir, ...renaming(name), '--', base]
+  return Readable.from(output(argv, `Cannot pack "${base === '.' ? dir : `${dir}/${base}`}"`), { objectMode: false })
+}
+
+/**
+ * Unpacks an archive as `plan` says.
+ * @param keepOwner else everything belongs to the person copying
+ * @throws {AppError} when tar cannot
+ */
+export async function unpackTar(
+  archive: AsyncIterable<Uint8Array>,
+  { dir, name }: Plan,
+  keepOwner: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const owner = keepOwner ? ['--same-owner', '--numeric-owner'] : ['--no-same-owner']
+  const argv = ['-x', '-f', '-', '-p', ...owner, '-C', dir, ...renaming(name)]
+  const child = start(argv, ['pipe', 'ignore', 'pipe'])
+  const ended = ending(child, `Cannot unpack into "${dir}"`)
+  try {
+    await pipeline(archive, child.stdin!, { signal })
+  } catch (error) {
+    // A tar that gave up closes its end: what it says counts then.
+    if (systemCode(error) !== 'EPIPE') {
+      child.kill()
+      await ended.catch(() => {})
+      throw error
+    }
+  }
+  await ended
+}
+
+async function* output(argv: string[], what: string): AsyncGenerator<Buffer, void, undefined> {
+  const child = start(argv, ['ignore', 'pipe', 'pipe'])
+  const ended = ending(child, what)
+  ended.catch(() => {})
+  try {
+    yield* child.stdout as AsyncIterable<Buffer>
+    await ended
+  } finally {
+    child.kill()
+  }
+}
+
+/** The first component of each path becomes `name`; what links point to stays, but hard links follow their files. */
+function renaming(name: string | undefined): string[] {
+  if (name === undefined) return []
+  const replacement = name.replace(/[\\&|]/g, '\\$&').replaceAll('\n', '\\n')
+  return [`--transform=s|^[^/]*|${replacement}|S`]
+}
+
+function start(argv: string[], stdio: ('pipe' | 'ignore')[]): ChildProcess {
+  // Messages in one language, and no options of the person's own: TAR_OPTIONS could change what an archive means.
+  const env = { ...process.env, LC_ALL: 'C.UTF-8', TAR_OPTIONS: '' }
+  return spawn('tar', argv, { stdio, env })
+}
+
+/** Resolves when tar has done its work. A file that changed meanwhile (exit code 1) is no failure. */
+function ending(child: ChildProcess, what: string): Promise<void> {
+  let said = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    if (said.length < 4096) said += chunk.toString('utf8')
+  })
+  return new Promise((resolve, reject) => {
+    child.once('error', (cause) => {
+      const why = systemCode(cause) === 'ENOENT' ? 'GNU tar is not installed' : cause.message
+      reject(new AppError('unsupported', `${what}: ${why}`, { cause }))
+    })
+    child.once('close', (code) => {
+      if (code === 0 || code === 1) return resolve()
+      const why = said.split('\n', 1)[0]!.replace(/^tar: /, '') || `tar ended with exit code ${code}`
+      reject(new AppError('invalid', `${what}: ${why}`))
+    })
+  })
+}
