@@ -10,7 +10,8 @@ import type { FetchedManifest, RegistryAccess, RegistryPort, RepositoryName } fr
 import { MIN_PROGRESS_BYTES, bodyFrom } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import { findCredential, type Credential } from './credentials.ts'
-import { Dispatchers, isLoopbackName, type ProxyConfig, type TlsOptions } from './dispatch.ts'
+import { Dispatchers, isLoopbackName, proxyFromEnvironment, type ProxyConfig } from './dispatch.ts'
+import { endpointsOf, type Endpoint, type EndpointConfig } from './endpoints.ts'
 import { download } from './download.ts'
 import { registryFailure } from './failure.ts'
 import {
@@ -25,16 +26,13 @@ import {
 } from './request.ts'
 import { authorize, type Authorization } from './tokens.ts'
 
-export interface RegistryConfig {
+export interface RegistryConfig extends EndpointConfig {
   readonly log: Log
   readonly now: () => number
   /** Path of docker's config.json; none is read where it is left out. */
   readonly credentialsPath?: string
+  /** Default: what the environment says. */
   readonly proxy?: ProxyConfig
-  /** Base URLs by registry, tried in this order before the registry itself. */
-  readonly mirrors?: ReadonlyMap<string, readonly string[]>
-  /** How registries are reached, by host (and port); what a person asks for in a pull comes before it. */
-  readonly access?: ReadonlyMap<string, RegistryAccess>
   /** Tries of a request that fails without progress. Default 5. */
   readonly attempts?: number
   /** First pause between two tries, milliseconds. Default 250. */
@@ -52,16 +50,6 @@ export interface RegistryClient extends RegistryPort, AsyncDisposable {
 const MAX_MANIFEST_BYTES = 4 << 20
 const MAX_SMALL_BLOB_BYTES = DOCUMENT_BYTES
 const SMALL_DEADLINE_MS = 120_000
-/** One server that may have the repository: the registry itself, or a mirror of it. */
-interface Endpoint {
-  readonly base: URL
-  readonly registry: string
-  readonly tls: TlsOptions
-  readonly credentials: RegistryAccess['credentials']
-  /** Loopback registries may speak plain http without being told so, as with docker. */
-  readonly plainIfNoTls: boolean
-}
-
 interface Asked {
   readonly name: RepositoryName
   /** Path below `/v2/NAME/`. */
@@ -86,7 +74,7 @@ class Registry implements RegistryClient {
 
   constructor(config: RegistryConfig) {
     this.#config = config
-    this.#dispatchers = new Dispatchers(config.proxy ?? {})
+    this.#dispatchers = new Dispatchers(config.proxy ?? proxyFromEnvironment(process.env))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -225,7 +213,8 @@ class Registry implements RegistryClient {
 
   /** Mirrors in their order, then the registry; the error told is the registry's own. */
   async #anyEndpoint<T>(asked: Asked, access: RegistryAccess, use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    const endpoints = this.#endpoints(asked.name.registry, access)
+    const { registry } = asked.name
+    const endpoints = endpointsOf(this.#config, registry, access, this.#plain.has(registry))
     for (const endpoint of endpoints.slice(0, -1)) {
       try {
         return await use(endpoint)
@@ -235,34 +224,6 @@ class Registry implements RegistryClient {
       }
     }
     return use(endpoints.at(-1)!)
-  }
-
-  #endpoints(registry: string, asked: RegistryAccess): Endpoint[] {
-    const own = { ...this.#config.access?.get(registry), ...asked }
-    const loopback = isLoopbackName(registry.replace(/:\d+$/, ''))
-    const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry
-    const plain = own.plainHttp ?? this.#plain.has(registry)
-    const mirrors = (this.#config.mirrors?.get(registry) ?? []).map((text): Endpoint => {
-      const base = new URL(text.endsWith('/') ? text : `${text}/`)
-      const configured = this.#config.access?.get(base.host)
-      return {
-        base,
-        registry: base.host,
-        tls: { insecure: configured?.insecure ?? false, ca: configured?.ca },
-        credentials: configured?.credentials,
-        plainIfNoTls: false,
-      }
-    })
-    return [
-      ...mirrors,
-      {
-        base: new URL(`${plain ? 'http' : 'https'}://${host}/`),
-        registry,
-        tls: { insecure: own.insecure ?? false, ca: own.ca },
-        credentials: own.credentials,
-        plainIfNoTls: own.plainHttp === undefined && !plain && loopback,
-      },
-    ]
   }
 
   /** Asks one endpoint until it answers 200 or 206, or says that it will not. */
