@@ -39,6 +39,7 @@ export interface Ran {
 export interface NetPair extends AsyncDisposable {
   /** A folder of its own, removed at the end. */
   readonly folder: string
+  readonly serverNamespace: string
   /** Runs a program beside the client's interface `c0`. */
   client(command: string, ...args: string[]): Promise<Ran>
   /** Runs a program beside the server's interface `s0`. */
@@ -64,6 +65,7 @@ export function openNetPair({ address = '10.66.0.1/16', clientAddress = '' } = {
   for (const name of ['lo', 'c0']) must('ip', '-n', client, 'link', 'set', name, 'up')
   return {
     folder,
+    serverNamespace: server,
     client: (command, ...args) => run('ip', 'netns', 'exec', client, command, ...args),
     beside: (command, ...args) => run('ip', 'netns', 'exec', server, command, ...args),
     async host(config) {
