@@ -57,6 +57,8 @@ const contestants: readonly Contestant[] = [
       const database = { type: 'memfile', persist: true, name: join(net.folder, 'kea.csv') }
       const dhcp4 = {
         'interfaces-config': { interfaces: ['s0'] },
+        // Without a queue of its own Kea loses what comes in bursts.
+        'dhcp-queue-control': { 'enable-queue': true, 'queue-type': 'kea-ring4', capacity: 4096 },
         'lease-database': database,
         'valid-lifetime': 3600,
         subnet4: [{ id: 1, subnet: '10.66.0.0/16', pools: [{ pool: POOL.join(' - ') }] }],
@@ -105,22 +107,25 @@ async function measure(net: NetPair, rate: number, seconds: number): Promise<Mea
   }
 }
 
-/** The highest rate that two rates in a row above it did not both fail at. */
+/** The highest rate that was held, in the better of two tries; ends when two rates in a row were not. */
 async function best(contestant: Contestant, seconds: number): Promise<Measured> {
   let held: Measured = { exchangesPerSecond: 0, drops: 0, ackDelayMs: NaN, worstMs: NaN }
   let failures = 0
   for (const rate of RATES) {
-    await using net = openNetPair({ clientAddress: '10.66.0.2/16' })
-    const stop = await contestant.start(net)
-    const got = await measure(net, rate, seconds)
-    await stop()
-    const isHeld = got.drops === 0 && got.exchangesPerSecond > rate * 0.97
-    console.log(
-      `  ${contestant.name} ${String(rate).padStart(5)}/s asked: ${got.exchangesPerSecond.toFixed(0)}/s, ${got.drops} drops,` +
-        ` ACK after ${got.ackDelayMs} ms, at worst ${got.worstMs} ms`,
-    )
-    if (isHeld) held = got
-    failures = isHeld ? 0 : failures + 1
+    const isHeld = async () => {
+      await using net = openNetPair({ clientAddress: '10.66.0.2/16' })
+      const stop = await contestant.start(net)
+      const got = await measure(net, rate, seconds)
+      await stop()
+      console.log(
+        `  ${contestant.name} ${String(rate).padStart(5)}/s asked: ${got.exchangesPerSecond.toFixed(0)}/s, ${got.drops} drops,` +
+          ` ACK after ${got.ackDelayMs} ms, at worst ${got.worstMs} ms`,
+      )
+      const isGood = got.drops === 0 && got.exchangesPerSecond > rate * 0.97
+      if (isGood) held = got
+      return isGood
+    }
+    failures = (await isHeld()) || (await isHeld()) ? 0 : failures + 1
     if (failures === 2) break
   }
   return held
