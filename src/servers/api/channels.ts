@@ -102,12 +102,13 @@ async function attachChannel(deps: ChannelDeps, channel: Channel, id: string, pa
   await channel.control({ type: 'exit', code: ended.exitCode ?? 0 })
 }
 
-function inputHandlers({ exec, log }: ChannelDeps, channel: Channel, containerId: string, wantsStdin: boolean) {
+/** What is typed while the machine still boots waits until the workload runs. */
+function inputHandlers(deps: ChannelDeps, channel: Channel, containerId: string, wantsStdin: boolean) {
+  const { containers, exec, log } = deps
+  let running: Promise<void> | undefined
+  const isRunning = (): Promise<void> => (running ??= containers.whenRunning(containerId, channel.gone))
   let feed: ReturnType<ExecService['feed']> | undefined
-  const feeding = (): ReturnType<ExecService['feed']> => {
-    feed ??= exec.feed(containerId)
-    return feed
-  }
+  const feeding = (): ReturnType<ExecService['feed']> => (feed ??= isRunning().then(() => exec.feed(containerId)))
   channel.gone.addEventListener('abort', () => void feed?.then((open) => open.close()).catch(() => {}), { once: true })
   return {
     async input(bytes: Uint8Array): Promise<void> {
@@ -116,8 +117,10 @@ function inputHandlers({ exec, log }: ChannelDeps, channel: Channel, containerId
     async control(message: ControlMessage): Promise<void> {
       try {
         if (message.type === 'eof' && wantsStdin) await (await feeding()).end()
-        else if (message.type === 'resize') await exec.resize(containerId, message.rows, message.columns)
-        else if (message.type === 'signal') await exec.signal(containerId, signalName(message.signal))
+        else if (message.type === 'resize') {
+          await isRunning()
+          await exec.resize(containerId, message.rows, message.columns)
+        } else if (message.type === 'signal') await exec.signal(containerId, signalName(message.signal))
       } catch (error) {
         log.debug('attach control without effect', { containerId, type: message.type, why: explain(error) })
       }

@@ -258,6 +258,14 @@ export function createContainers(deps: ContainersDeps) {
       for (const container of await store.list()) if (LIVE.includes(container.state)) begin(container.id)
     },
 
+    /** Waits until the container's workload can be spoken to. @throws {AppError} conflict when it ended before that */
+    async whenRunning(reference: string, signal?: AbortSignal): Promise<void> {
+      const { id } = await find(reference)
+      const seen = await until(id, (container) => container?.state === 'running' || !isComing(container), signal)
+      if (seen?.state !== 'running')
+        throw new AppError('conflict', `Cannot speak to container "${seen?.name ?? reference}": it is not running`)
+    },
+
     /** The containers that were made of an image. */
     async usersOf(imageId: string): Promise<{ name: string; isLive: boolean }[]> {
       const users = (await store.list()).filter((container) => container.imageId === imageId)
@@ -279,4 +287,9 @@ export function createContainers(deps: ContainersDeps) {
       return undefined
     }
   }
+}
+
+/** Whether a container is on its way to `running`. */
+function isComing(container: Container | undefined): boolean {
+  return container !== undefined && ['created', 'preparing', 'powering', 'booting'].includes(container.state)
 }
