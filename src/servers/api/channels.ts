@@ -83,15 +83,17 @@ async function attachChannel(deps: ChannelDeps, channel: Channel, id: string, pa
   const container = await containers.find(id)
   channel.handle(inputHandlers(deps, channel, container.id, params.get('stdin') === 'true'))
   const streams: LogStream[] = ['stdout', 'stderr']
-  const output = async (from: LogStream[], sinceMs?: number): Promise<void> => {
+  const sinceMs = params.get('logs') === 'true' ? undefined : Date.now()
+  const output = async (from: LogStream[]): Promise<void> => {
     const query = { streams: from, follow: true, signal: channel.gone, ...(sinceMs === undefined ? {} : { sinceMs }) }
     for await (const piece of logs.read(container.id, query))
       await channel.send(piece.stream === 'stderr' ? 'stderr' : 'stdout', piece.bytes)
   }
   const isOver = container.state === 'exited' || container.state === 'failed'
   // How an operating system speaks is its console; which kind it is shows once it is prepared.
-  const from = container.mode === 'os' ? (['console'] as LogStream[]) : streams
-  const reading = isOver ? Promise.resolve() : output(from, params.get('logs') === 'true' ? undefined : Date.now())
+  const prepared = await containers.whenPrepared(container.id, channel.gone)
+  const from = prepared?.mode === 'os' ? (['console'] as LogStream[]) : streams
+  const reading = isOver ? Promise.resolve() : output(from)
   const ended = await containers.wait(container.id, channel.gone)
   await reading
   if (ended.state === 'failed')

@@ -258,6 +258,12 @@ export function createContainers(deps: ContainersDeps) {
       for (const container of await store.list()) if (LIVE.includes(container.state)) begin(container.id)
     },
 
+    /** Waits until it shows which kind of workload the container has. @returns its record then, undefined when it is gone */
+    async whenPrepared(reference: string, signal?: AbortSignal): Promise<Container | undefined> {
+      const { id } = await find(reference)
+      return until(id, (container) => container?.mode !== undefined || !isComing(container), signal)
+    },
+
     /** Waits until the container's workload can be spoken to. @throws {AppError} conflict when it ended before that */
     async whenRunning(reference: string, signal?: AbortSignal): Promise<void> {
       const { id } = await find(reference)
