@@ -63,6 +63,8 @@ export interface Misbehaviour {
   readonly duplicates?: boolean
   /** Before every true answer comes one with another request number. */
   readonly wrongSequence?: boolean
+  /** Confirms a session without authentication, integrity and encryption, whatever was proposed: cipher suite 0. */
+  readonly downgrades?: boolean
   /** The last proof of the handshake is wrong. */
   readonly wrongRakp4?: boolean
   /** Says OK to power commands and does nothing. */
@@ -242,7 +244,9 @@ export class BmcSim implements AsyncDisposable {
     const busyLeft = this.#options.busyAnswers ?? 0
     this.#sessions.set(id, { id, peer, exchange, level: 'user', sequence: 0, busyLeft })
     const highest = PRIVILEGE[this.#options.level ?? 'administrator']
-    const accepted = { ...suite, privilege: m.privilege === 0 ? highest : m.privilege, bmcSessionId: id }
+    const none = { authentication: 0, integrity: 0, confidentiality: 0 }
+    const algorithms = this.#options.downgrades ? none : suite
+    const accepted = { ...algorithms, privilege: m.privilege === 0 ? highest : m.privilege, bmcSessionId: id }
     this.#plain(
       'openSessionResponse',
       serializeOpenSessionResponse({ tag, status: 0, consoleSessionId, accepted }),

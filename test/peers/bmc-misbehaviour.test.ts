@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { sleep } from '../../src/base/clock.ts'
 import { quietLog } from '../../src/base/log.ts'
 import { createIpmiBmc, type IpmiBmcOptions } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
+import { SessionBudget } from '../../src/drivers/bmc/ipmi/session-budget.ts'
 import { startBmcSim, type BmcSimOptions } from '../fakes/bmc-sim.ts'
 
 const patience = { offMs: 20, pollMs: 50, deadlineMs: 8000 }
@@ -91,6 +92,11 @@ test('a BMC whose last proof is wrong is not believed', async () => {
   await assert.rejects(it.bmc.status(), { code: 'bad_peer', message: /its last proof \(RAKP 4\) is wrong/ })
 })
 
+test('a BMC that turns our cipher suite into none is refused before the password is used', async () => {
+  await using it = await rig({ downgrades: true })
+  await assert.rejects(it.bmc.status(), { code: 'bad_peer', message: /cipher suite 17 with other algorithms/ })
+})
+
 test('a BMC without a free session says so', async () => {
   await using it = await rig({ maxSessions: 0 })
   await assert.rejects(it.bmc.status(), { code: 'exhausted', message: /all its sessions are taken/ })
@@ -147,6 +153,20 @@ test('an idle session is closed, and an aborted signal ends a question at once',
   await using deaf = await rig({ loss: 1 })
   const took = await secondsOf(() => assert.rejects(deaf.bmc.status(AbortSignal.timeout(100))))
   assert.ok(took < 0.5)
+})
+
+test('twenty BMCs share three sessions, and each is closed in the end', async () => {
+  const budget = new SessionBudget(3)
+  const rigs = await Promise.all(Array.from({ length: 20 }, (_, i) => rig({ isOn: i % 2 === 0 }, { budget })))
+  const states = await Promise.all(rigs.map((it) => it.bmc.status()))
+  assert.deepEqual(
+    states,
+    rigs.map((it) => (it.sim.isOn ? 'on' : 'off')),
+  )
+  await Promise.all(rigs.map((it) => it.bmc.set('on')))
+  assert.ok(rigs.filter((it) => it.sim.sessions > 0).length <= 3)
+  await Promise.all(rigs.map((it) => it[Symbol.asyncDispose]()))
+  assert.equal(budget.held, 0)
 })
 
 test('a deaf BMC is unreachable after 7 tries', { timeout: 15_000 }, async () => {
