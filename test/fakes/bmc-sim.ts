@@ -130,6 +130,8 @@ export class BmcSim implements AsyncDisposable {
   isOn: boolean
   /** Power commands that were taken, in order: what a test compares with what it asked for. */
   readonly trace: ChassisAction[] = []
+  /** How many proofs of the password (RAKP 3) came. */
+  proofs = 0
   /** How many serial breaks came. */
   breaks = 0
   port = 0
@@ -278,6 +280,7 @@ export class BmcSim implements AsyncDisposable {
     if (!session) return
     const { consoleSessionId } = session.exchange
     if (m.status !== 0) return void this.#sessions.delete(session.id)
+    this.proofs++
     if (!sameCode(m.code, rakp3Code(session.exchange))) {
       this.#sessions.delete(session.id)
       return this.#plain(

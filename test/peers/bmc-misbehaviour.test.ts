@@ -102,11 +102,12 @@ test('a BMC without a free session says so', async () => {
   await assert.rejects(it.bmc.status(), { code: 'exhausted', message: /all its sessions are taken/ })
 })
 
-test('a wrong password frees its slot on the BMC', async () => {
+test('a BMC that does not know the password gets no proof of ours, and frees its slot', async () => {
   await using it = await rig({ maxSessions: 1, password: 'other' })
   for (let i = 0; i < 3; i++) await assert.rejects(it.bmc.status(), { code: 'unauthorized' })
   await sleep(20)
   assert.equal(it.sim.sessions, 0)
+  assert.equal(it.sim.proofs, 0)
 })
 
 test('a BMC that never closes does not hold us for long', async () => {
