@@ -54,6 +54,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
   let running: Running | undefined
   let boot: BootDevice = 'none'
   let isPlugged = true
+  let isClosed = false
   // Commands run one after the other: a BMC may be asked by several at once.
   let queue: Promise<void> = Promise.resolve()
 
@@ -90,7 +91,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
 
   /** Between the guest's reset and now, somebody may have switched it off, or reset it. */
   async function startAgain(): Promise<void> {
-    if (isOn && running === undefined) start()
+    if (isOn && running === undefined && !isClosed) start()
   }
 
   async function stop(): Promise<void> {
@@ -161,6 +162,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
     },
     command(command, source) {
       return enqueue(async () => {
+        if (isClosed) throw new AppError('conflict', `Cannot command "${spec.name}": its rack goes down`)
         if (!isPlugged && command !== 'plug' && command !== 'unplug')
           throw new AppError('conflict', `Cannot command "${spec.name}": it has no mains power; plug it first`)
         note(source, command)
@@ -168,6 +170,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
       })
     },
     async close() {
+      isClosed = true
       await enqueue(switchOff)
       serial.close()
     },

@@ -31,7 +31,8 @@ if (!existsSync('/usr/share/OVMF/OVMF_CODE_4M.fd')) missing.push('ovmf')
 const skip = missing.length > 0 ? `not installed: ${missing.join(', ')}` : false
 
 suite('rack', { skip, timeout: 120_000 }, () => {
-  const stateDir = mkdtempSync(join(tmpdir(), 'rack-'))
+  // With everything that a shell, ipmi_sim's or QEMU's option parser could stumble over.
+  const stateDir = mkdtempSync(join(tmpdir(), "rack's, "))
   const place = { stateDir }
   const wish = { machines: 2, firmware: ['bios', 'uefi'], memoryMiB: 512, diskMiB: 16 } as const
   let rack: RackInfo
@@ -126,7 +127,7 @@ suite('rack', { skip, timeout: 120_000 }, () => {
     await rackPress(place, 'rack-1', 'power-on')
     const line = watch(await rackConsole(place, 'rack-1', { from: 'now' }))
     const { bmcAddress } = rack.machines[0]!
-    const activate = `ipmitool -I lanplus -C 3 -H ${bmcAddress} -U admin -f ${rack.passwordFile} sol activate`
+    const activate = `ipmitool -I lanplus -C 3 -H ${bmcAddress} -U admin -f "${rack.passwordFile}" sol activate`
     const sol = await rackSpawn(place, ['script', '-qec', activate, '/dev/null'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })

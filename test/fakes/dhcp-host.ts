@@ -1,6 +1,6 @@
 /**
  * A machine that serves DHCP, TFTP and router advertisements, as a process of its own, for tests in a network namespace:
- * `node dhcp-host.ts '{"interfaceName":"br0","subnets":[…],"database":"leases.db"}'`. Each line of its output is JSON: `{"kind":"ready"}`,
+ * `node dhcp-host.ts '{"interfaceName":"br0","subnets":[…],"database":"leases.db"}'`. Each line of its output is JSON: `{"kind":"ready","pid":…}`,
  * then the events; a line `health` on its input asks for `{"kind":"health",…}`. SIGTERM ends it in order.
  */
 import { readFileSync } from 'node:fs'
@@ -109,5 +109,5 @@ if (import.meta.main) {
         { log, files: filesOf(config.files), onEvent: (event) => say({ ...event }) },
       ),
     )
-  await runTasks(tasks, stop.signal, () => say({ kind: 'ready' })).finally(() => input.close())
+  await runTasks(tasks, stop.signal, () => say({ kind: 'ready', pid: process.pid })).finally(() => input.close())
 }

@@ -81,6 +81,42 @@ test('dhcp: leases survive a SIGKILL of the server', without('udhcpc'), async ()
 })
 
 test(
+  'dhcp: a lease whose fsync fails is not acknowledged, health says so, and none that was is lost (P2)',
+  without('udhcpc', 'strace'),
+  async () => {
+    await using net = openNetPair()
+    const database = join(net.folder, 'leases.db')
+    await (await net.host({ subnets, database })).kill('SIGTERM')
+    const log = join(net.folder, 'strace')
+    const broken = await net.host({ subnets, database }, [
+      'strace',
+      '-f',
+      '-o',
+      log,
+      '-e',
+      'trace=fdatasync,fsync',
+      '-e',
+      'inject=fdatasync,fsync:error=EIO:when=5+',
+    ])
+    const acknowledged: string[] = []
+    for (let n = 10; n < 20; n++) {
+      await net.client('ip', 'link', 'set', 'c0', 'address', `02:00:00:00:66:${n}`)
+      const address = await udhcpc(net)
+      if (address === undefined) break
+      acknowledged.push(address)
+    }
+    assert.match(readFileSync(log, 'utf8'), /EIO .*INJECTED/)
+    assert.ok(acknowledged.length < 10, 'leases were given although nothing could be stored')
+    assert.ok(acknowledged.length > 0, 'the first ones could be stored')
+    const sick = await broken.health()
+    assert.deepEqual([sick['isHealthy'], /cannot be stored/.test(String(sick['why']))], [false, true])
+    await broken.kill('SIGKILL')
+    const again = await net.host({ subnets, database })
+    assert.ok(Number((await again.health())['leases']) >= acknowledged.length)
+  },
+)
+
+test(
   'dhcp: relays, option 82, overload and split options, as scapy makes and reads them',
   without('scapy'),
   async () => {

@@ -39,12 +39,13 @@ export interface Ran {
 export interface NetPair extends AsyncDisposable {
   /** A folder of its own, removed at the end. */
   readonly folder: string
+  readonly serverNamespace: string
   /** Runs a program beside the client's interface `c0`. */
   client(command: string, ...args: string[]): Promise<Ran>
   /** Runs a program beside the server's interface `s0`. */
   beside(command: string, ...args: string[]): Promise<Ran>
-  /** Starts our servers on `s0`. */
-  host(config: Omit<DhcpHostConfig, 'interfaceName'>): Promise<Host>
+  /** Starts our servers on `s0`. @param under a program and its arguments to run them under, such as strace */
+  host(config: Omit<DhcpHostConfig, 'interfaceName'>, under?: readonly string[]): Promise<Host>
 }
 
 let count = 0
@@ -64,10 +65,11 @@ export function openNetPair({ address = '10.66.0.1/16', clientAddress = '' } = {
   for (const name of ['lo', 'c0']) must('ip', '-n', client, 'link', 'set', name, 'up')
   return {
     folder,
+    serverNamespace: server,
     client: (command, ...args) => run('ip', 'netns', 'exec', client, command, ...args),
     beside: (command, ...args) => run('ip', 'netns', 'exec', server, command, ...args),
-    async host(config) {
-      const host = await startHost(server, { interfaceName: 's0', ...config })
+    async host(config, under = []) {
+      const host = await startHost(server, { interfaceName: 's0', ...config }, under)
       hosts.push(host)
       return host
     },
@@ -79,9 +81,9 @@ export function openNetPair({ address = '10.66.0.1/16', clientAddress = '' } = {
   }
 }
 
-async function startHost(namespace: string, config: DhcpHostConfig): Promise<Host> {
+async function startHost(namespace: string, config: DhcpHostConfig, under: readonly string[]): Promise<Host> {
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', HOST, JSON.stringify(config)]
-  const child = spawn('ip', ['netns', 'exec', namespace, ...node], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn('ip', ['netns', 'exec', namespace, ...under, ...node], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines: Line[] = []
   const waiting = new Set<() => void>()
   createInterface(child.stdout).on('line', (text) => {
@@ -106,7 +108,7 @@ async function startHost(namespace: string, config: DhcpHostConfig): Promise<Hos
       })
     }
   }
-  await until((line) => line.kind === 'ready')
+  const pid = Number((await until((line) => line.kind === 'ready'))['pid'])
   return {
     child,
     lines,
@@ -119,7 +121,8 @@ async function startHost(namespace: string, config: DhcpHostConfig): Promise<Hos
     async kill(signal) {
       if (child.exitCode !== null || child.signalCode !== null) return
       const exited = once(child, 'exit')
-      child.kill(signal)
+      // Not the child: where it is strace, that would only let its tracee go.
+      process.kill(pid, signal)
       await exited
     },
   }

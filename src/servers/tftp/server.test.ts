@@ -110,6 +110,19 @@ test('tftp server: the transfer has a port of its own, a repeated request starts
   assert.equal(site.events.filter((event) => event.kind === 'tftp-start').length, 1)
 })
 
+test('tftp server: firmware that asks for the size and breaks off has probed, not failed', async () => {
+  await using site = await serve()
+  site.client.send(rrq('a.efi', { tsize: '0' }), site.port)
+  const { packet, port } = await hear(site.client)
+  assert.deepEqual(packet, { op: 'oack', options: new Map([['tsize', '5000']]) })
+  site.client.send(serializeTftp({ op: 'error', code: 8, message: 'User aborted the transfer' }), port)
+  await new Promise((done) => setTimeout(done, 50))
+  assert.deepEqual(
+    site.events.map((event) => event.kind),
+    ['tftp-start', 'tftp-probed'],
+  )
+})
+
 test('tftp server: one source cannot take all transfers', async () => {
   await using site = await serve({ perSource: 1 })
   site.client.send(rrq('a.efi'), site.port)

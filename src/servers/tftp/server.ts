@@ -26,7 +26,8 @@ export interface BootFiles {
 }
 
 export interface TftpEvent {
-  readonly kind: 'tftp-start' | 'tftp-done' | 'tftp-failed' | 'tftp-refused'
+  /** `tftp-probed`: firmware asked for the size (tsize) and broke off, as it does before it fetches. */
+  readonly kind: 'tftp-start' | 'tftp-done' | 'tftp-failed' | 'tftp-refused' | 'tftp-probed'
   readonly address: string
   readonly name: string
   readonly bytes?: number
@@ -82,10 +83,11 @@ export function createTftpServer(config: TftpConfig, { log, files, onEvent }: Tf
         const startedMs = performance.now()
         onEvent({ kind: 'tftp-start', address: from.address, name, bytes: file.sizeBytes })
         const terms = negotiate(request.options, file.sizeBytes, limits)
-        const why = await transfer({ file, terms, from, address: config.address, signal })
+        const { why, isProbe } = await transfer({ file, terms, from, address: config.address, signal })
         const tookMs = Math.round(performance.now() - startedMs)
         if (why === undefined)
           onEvent({ kind: 'tftp-done', address: from.address, name, bytes: file.sizeBytes, tookMs })
+        else if (isProbe) onEvent({ kind: 'tftp-probed', address: from.address, name, bytes: file.sizeBytes, tookMs })
         else {
           log.debug('TFTP transfer failed', { address: from.address, name, why })
           onEvent({ kind: 'tftp-failed', address: from.address, name, tookMs, why })
@@ -136,8 +138,15 @@ interface TransferNeeds {
   readonly signal: AbortSignal
 }
 
-/** Runs one transfer to its end. @returns why it failed, or undefined */
-async function transfer({ file, terms, from, address, signal }: TransferNeeds): Promise<string | undefined> {
+interface Ended {
+  /** Why it failed, or undefined. */
+  readonly why: string | undefined
+  /** The client broke off before it had any data. */
+  readonly isProbe: boolean
+}
+
+/** Runs one transfer to its end. */
+async function transfer({ file, terms, from, address, signal }: TransferNeeds): Promise<Ended> {
   const machine = createTransfer(file.sizeBytes, terms)
   await using socket = await listen(address, 0)
   const connected = once(socket, 'connect')
@@ -149,6 +158,8 @@ async function transfer({ file, terms, from, address, signal }: TransferNeeds): 
   /** Reads are asynchronous: acknowledgements that come meanwhile are decided on afterwards, in order. */
   let turn = Promise.resolve()
   let isOver = false
+  let hasSentData = false
+  let hasBrokenOff = false
 
   const act = async (action: Action): Promise<void> => {
     if (action.kind === 'wait') return
@@ -156,7 +167,10 @@ async function transfer({ file, terms, from, address, signal }: TransferNeeds): 
     if (action.kind === 'done') return end(undefined)
     if (action.kind === 'give-up') return end('the client does not answer')
     if (action.kind === 'oack') send({ op: 'oack', options: terms.accepted })
-    else for (const packet of await blocks(file, terms.blockBytes, action.from, action.to)) if (!isOver) send(packet)
+    else {
+      hasSentData = true
+      for (const packet of await blocks(file, terms.blockBytes, action.from, action.to)) if (!isOver) send(packet)
+    }
     if (isOver) return
     timer = setTimeout(() => take(() => machine.onTimeout()), machine.waitMs())
   }
@@ -169,7 +183,10 @@ async function transfer({ file, terms, from, address, signal }: TransferNeeds): 
   socket.on('message', (bytes) => {
     const packet = parseReply(bytes)
     if (packet?.op === 'ack') take(() => machine.onAck(packet.block))
-    else if (packet?.op === 'error') end(`the client says: ${describeTftp(packet)}`)
+    else if (packet?.op === 'error') {
+      hasBrokenOff = true
+      end(`the client says: ${describeTftp(packet)}`)
+    }
   })
   // A client that closed its port shows as ECONNREFUSED: nobody is there any more.
   socket.on('error', (error) => end(systemCode(error) === 'ECONNREFUSED' ? 'the client is gone' : explain(error)))
@@ -182,7 +199,7 @@ async function transfer({ file, terms, from, address, signal }: TransferNeeds): 
     const why = await ended
     if (why !== undefined && !why.startsWith('the client'))
       send({ op: 'error', code: TFTP_ERROR.other, message: why.slice(0, 200).replaceAll('\0', '') })
-    return why
+    return { why, isProbe: hasBrokenOff && !hasSentData }
   } finally {
     isOver = true
     signal.removeEventListener('abort', stop)
