@@ -10,6 +10,9 @@ import { type MachineSpec, NETWORK } from './plan.ts'
 import { BOOT_DEVICES } from './qemu-line.ts'
 import type { VirtualMachine } from './machine.ts'
 
+/** ipmi_sim's word for "force boot from default hard-drive" (IPMI 2.0 table 28-14, parameter 5, boot device 2). */
+const DISK_WORD = 'default'
+
 /** lan.conf: where it listens, who may log in, what its serial-over-LAN is wired to. */
 export function lanConfig(machine: MachineSpec, password: string): string {
   const auths = 'none md2 md5 straight'
@@ -68,7 +71,7 @@ export async function answerChassis(machine: VirtualMachine, request: string): P
   else if (what === 'reset') await machine.command('reset', 'ipmi')
   else if (what === 'shutdown') await machine.command('soft-off', 'ipmi')
   else if (what === 'boot') {
-    const device = value === 'none' ? 'default' : BOOT_DEVICES.find((one) => one === value)
+    const device = value === DISK_WORD ? 'disk' : BOOT_DEVICES.find((one) => one === value)
     if (device === undefined) throw unknown(machine, request)
     await machine.command(`boot ${device}`, 'ipmi')
   } else if (what !== 'identify') throw unknown(machine, request)
@@ -96,7 +99,7 @@ export function serialPort(machine: MachineSpec): number {
 
 function chassisValue(machine: VirtualMachine, word: string): string {
   if (word === 'power') return machine.isOn ? '1' : '0'
-  if (word === 'boot') return machine.boot === 'default' ? 'none' : machine.boot
+  if (word === 'boot') return machine.boot === 'disk' ? DISK_WORD : machine.boot
   if (word === 'identify') return '0'
   throw unknown(machine, `get ${word}`)
 }

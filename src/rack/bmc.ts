@@ -92,8 +92,11 @@ export async function openBmc(machine: VirtualMachine, { keeperSocket, password,
     powerUp: () => enqueue(powerUp),
     powerDown: () => enqueue(powerDown),
     async close() {
-      await enqueue(powerDown)
-      await serialServer[Symbol.asyncDispose]()
+      try {
+        await enqueue(powerDown)
+      } finally {
+        await serialServer[Symbol.asyncDispose]()
+      }
     },
   }
 }

@@ -21,7 +21,7 @@ export interface RackInfo {
 export interface RackMachine extends MachineSpec {
   /** `down`: the rack itself is not up. */
   readonly state: 'on' | 'off' | 'unplugged' | 'down'
-  /** What its next start boots from; `default` unless a BMC was told otherwise. */
+  /** What its next start boots from; `none` unless a BMC was told otherwise. */
   readonly boot: string
   /** QEMU's process and its resident memory, while the machine is on. */
   readonly pid?: number
@@ -62,7 +62,7 @@ function describeMachine(machine: MachineSpec, bmc: BmcKind, rackDir: string, st
   return {
     ...machine,
     state: status === undefined ? 'down' : !status.isPlugged ? 'unplugged' : status.isOn ? 'on' : 'off',
-    boot: status?.boot ?? 'default',
+    boot: status?.boot ?? 'none',
     ...(status?.pid === undefined ? {} : { pid: status.pid, rssBytes: status.rssBytes ?? 0 }),
     tap: tapName(machine.index),
     bmc: bmcs[bmc],

@@ -39,6 +39,9 @@ export async function keep(dir: string, way: NamespaceWay, log: Log, signal: Abo
   const { spec, password, paths } = readRack(dir)
   const accel = await probeKvm(dirname(dir), signal)
   await using stack = new AsyncDisposableStack()
+  // Its end tells `rackDown` that everything else has ended, so it is the last to go.
+  let control: AsyncDisposable | undefined
+  stack.defer(() => control?.[Symbol.asyncDispose]())
   await setUpNetwork(spec.machines, log)
   const kept: KeptMachine[] = []
   for (const machineSpec of spec.machines) {
@@ -53,7 +56,7 @@ export async function keep(dir: string, way: NamespaceWay, log: Log, signal: Abo
   await ensure(kept.map(({ bmc }) => bmc))
   stack.use(await serveEgressInside(paths.egressSocket))
   const asked = new AbortController()
-  stack.use(await serveControl(paths.keeperSocket, kept, { way, accel }, () => asked.abort(), log))
+  control = await serveControl(paths.keeperSocket, kept, { way, accel }, () => asked.abort(), log)
   log.info('rack is up', { rack: spec.name, accel, way })
   await aborted(AbortSignal.any([signal, asked.signal]))
   log.info('rack goes down', { rack: spec.name })

@@ -52,15 +52,16 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
   // Power is not the same as QEMU running: while a reset replaces QEMU, the machine is on.
   let isOn = false
   let running: Running | undefined
-  let boot: BootDevice = 'default'
+  let boot: BootDevice = 'none'
   let isPlugged = true
+  let isClosed = false
   // Commands run one after the other: a BMC may be asked by several at once.
   let queue: Promise<void> = Promise.resolve()
 
   function start(): void {
     const complaints = openSync(paths.qemuLog, 'a', 0o600)
     const args = qemuArguments(spec, { accel, boot, nvram: paths.nvram, disk: paths.disk })
-    boot = 'default'
+    boot = 'none'
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', QEMU, ...args], {
       stdio: ['pipe', 'pipe', complaints, 'pipe'],
     })
@@ -90,7 +91,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
 
   /** Between the guest's reset and now, somebody may have switched it off, or reset it. */
   async function startAgain(): Promise<void> {
-    if (isOn && running === undefined) start()
+    if (isOn && running === undefined && !isClosed) start()
   }
 
   async function stop(): Promise<void> {
@@ -130,7 +131,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
         return
       case 'unplug':
         isPlugged = false
-        boot = 'default'
+        boot = 'none'
         return await switchOff()
       default:
         boot = command.slice('boot '.length) as BootDevice
@@ -161,6 +162,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
     },
     command(command, source) {
       return enqueue(async () => {
+        if (isClosed) throw new AppError('conflict', `Cannot command "${spec.name}": its rack goes down`)
         if (!isPlugged && command !== 'plug' && command !== 'unplug')
           throw new AppError('conflict', `Cannot command "${spec.name}": it has no mains power; plug it first`)
         note(source, command)
@@ -168,6 +170,7 @@ export function createMachine(spec: MachineSpec, paths: MachinePaths, accel: 'kv
       })
     },
     async close() {
+      isClosed = true
       await enqueue(switchOff)
       serial.close()
     },

@@ -8,7 +8,11 @@ import { type MachineSpec, NETWORK, tapName } from './plan.ts'
 
 const { bridge } = NETWORK
 
-/** Input of `ip -batch` for IPv4 and the devices. Multicast snooping is off: there is no querier on this bridge. */
+/**
+ * Input of `ip -batch` for IPv4 and the devices. Multicast snooping is off: there is no querier on this bridge. The pair of
+ * `always-on` devices keeps the bridge running, as a switch does, when no machine is on: a program that lists interfaces leaves
+ * out one without carrier.
+ */
 export function networkCommands(machines: readonly MachineSpec[]): string[] {
   return [
     'link set lo up',
@@ -16,6 +20,9 @@ export function networkCommands(machines: readonly MachineSpec[]): string[] {
     `link set ${bridge} addrgenmode none`,
     `addr add ${NETWORK.gateway}/${NETWORK.prefixLength} brd + dev ${bridge}`,
     `link set ${bridge} up`,
+    'link add always-on type veth peer name always-on-end',
+    `link set always-on addrgenmode none master ${bridge} up`,
+    'link set always-on-end addrgenmode none up',
     ...machines
       .map(({ index }) => tapName(index))
       .flatMap((tap) => [

@@ -21,13 +21,21 @@ export function markedEnvironment(rackId: string, base: NodeJS.ProcessEnv = proc
  * @throws {AppError} timeout, when one cannot be ended
  */
 export async function endProcesses(rackId: string, graceMs: number): Promise<void> {
-  const isGone = (): true | undefined => (markedProcesses(rackId).length === 0 ? true : undefined)
   for (const [signal, deadlineMs] of [
     ['SIGTERM', graceMs],
     ['SIGKILL', 5000],
   ] as const) {
-    for (const pid of markedProcesses(rackId)) kill(pid, signal)
-    if (await poll(isGone, { everyMs: 20, deadlineMs })) return
+    const told = new Set<number>()
+    const tellAll = (): true | undefined => {
+      const left = markedProcesses(rackId)
+      // Each once; also those that were started since the first look.
+      for (const pid of left.filter((one) => !told.has(one))) {
+        told.add(pid)
+        kill(pid, signal)
+      }
+      return left.length === 0 ? true : undefined
+    }
+    if (await poll(tellAll, { everyMs: 20, deadlineMs })) return
   }
   throw new AppError(
     'timeout',

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { planRack, type RackOptions } from './plan.ts'
 import { type BootDevice, qemuArguments } from './qemu-line.ts'
 
-function line(options: RackOptions, boot: BootDevice = 'default', accel: 'kvm' | 'tcg' = 'tcg'): string {
+function line(options: RackOptions, boot: BootDevice = 'none', accel: 'kvm' | 'tcg' = 'tcg'): string {
   const machine = planRack({ machines: 1, ...options }, '0'.repeat(32)).machines[0]!
   return qemuArguments(machine, { accel, boot, nvram: '/s/a,b/nvram.fd', disk: '/s/a,b/disk.img' }).join(' ')
 }
@@ -29,10 +29,10 @@ test('qemuArguments: UEFI has its own variables, and by default its own PXE', ()
 })
 
 const orders: { boot: BootDevice; diskMiB: number; network: string; disk: string }[] = [
-  { boot: 'default', diskMiB: 0, network: '1', disk: 'none' },
+  { boot: 'none', diskMiB: 0, network: '1', disk: 'none' },
   { boot: 'pxe', diskMiB: 0, network: '1', disk: 'none' },
   { boot: 'disk', diskMiB: 0, network: '', disk: 'none' },
-  { boot: 'default', diskMiB: 10, network: '2', disk: '1' },
+  { boot: 'none', diskMiB: 10, network: '2', disk: '1' },
   { boot: 'pxe', diskMiB: 10, network: '1', disk: '2' },
   { boot: 'disk', diskMiB: 10, network: '', disk: '1' },
 ]
@@ -47,6 +47,6 @@ for (const { boot, diskMiB, network, disk } of orders)
   })
 
 test('qemuArguments: KVM where it was found to be of use, e1000 where it is asked', () => {
-  assert.match(line({}, 'default', 'kvm'), /-accel kvm -cpu host/)
+  assert.match(line({}, 'none', 'kvm'), /-accel kvm -cpu host/)
   assert.match(line({ nic: 'e1000' }), /-device e1000,netdev=net0/)
 })

@@ -1,8 +1,8 @@
 /** The command line of QEMU for one machine, as a pure function. Descriptor 3 is its serial line, standard input and output QMP. */
 import { type MachineSpec, type Nic, tapName } from './plan.ts'
 
-/** What the BMC was told to boot from; the words of ipmi_sim's chassis control. */
-export const BOOT_DEVICES = ['default', 'pxe', 'disk', 'cdrom', 'bios'] as const
+/** What the BMC was told to boot from; `none`: as the firmware is set. */
+export const BOOT_DEVICES = ['none', 'pxe', 'disk', 'cdrom', 'bios'] as const
 export type BootDevice = (typeof BOOT_DEVICES)[number]
 
 export interface Launch {

@@ -20,6 +20,8 @@ import { checkPrograms } from './programs.ts'
 import { parseSpec, serializeSpec } from './spec-file.ts'
 import { GRACE_MS, startEgress, startKeeper } from './start.ts'
 
+export type { RackInfo, RackMachine } from './info.ts'
+
 /** Which rack. */
 export interface RackPlace {
   /** The folder of all racks of a user. */

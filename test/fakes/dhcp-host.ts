@@ -1,8 +1,9 @@
 /**
  * A machine that serves DHCP, TFTP and router advertisements, as a process of its own, for tests in a network namespace:
- * `node dhcp-host.ts '{"interfaceName":"br0","subnets":[…],"database":"leases.db"}'`. Each line of its output is JSON: `{"kind":"ready"}`,
+ * `node dhcp-host.ts '{"interfaceName":"br0","subnets":[…],"database":"leases.db"}'`. Each line of its output is JSON: `{"kind":"ready","pid":…}`,
  * then the events; a line `health` on its input asks for `{"kind":"health",…}`. SIGTERM ends it in order.
  */
+import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { createInterface } from 'node:readline'
 import type { Fields, Log } from '../../src/base/log.ts'
@@ -10,6 +11,9 @@ import { runTasks, type Task } from '../../src/base/task.ts'
 import { createLeaseStore, leaseSchema } from '../../src/drivers/store/sqlite/leases.ts'
 import { loaderFor, type BootDirectory } from '../../src/servers/dhcp/boot.ts'
 import { memoryLeaseStore } from '../../src/servers/dhcp/lease.ts'
+import { addressOf } from '../../src/servers/dhcp/socket.ts'
+import { createRaServer } from '../../src/servers/ra/server.ts'
+import { createTftpServer, type BootFiles } from '../../src/servers/tftp/server.ts'
 import { createDhcpServer, type DhcpServerConfig } from '../../src/servers/dhcp/server.ts'
 
 export interface DhcpHostConfig extends DhcpServerConfig {
@@ -21,7 +25,11 @@ export interface DhcpHostConfig extends DhcpServerConfig {
   readonly scriptUrl?: string
   /** Base of the URLs for UEFI HTTP boot. */
   readonly baseUrl?: string
-  /** Say nothing but `ready`: for measuring. */
+  /** Files to serve by TFTP: name and path. */
+  readonly files?: Readonly<Record<string, string>>
+  /** Whether to send router advertisements. */
+  readonly advertises?: boolean
+  /** Say nothing of events: for measuring. */
   readonly isQuiet?: boolean
   readonly isDebug?: boolean
 }
@@ -56,6 +64,16 @@ export function directoryOf(config: Pick<DhcpHostConfig, 'fixed' | 'scriptUrl' |
   }
 }
 
+function filesOf(paths: Readonly<Record<string, string>>): BootFiles {
+  const bytesOf = new Map(Object.entries(paths).map(([name, path]) => [name, readFileSync(path)]))
+  return {
+    open(name) {
+      const bytes = bytesOf.get(name)
+      return bytes && { sizeBytes: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) }
+    },
+  }
+}
+
 function openStore(path: string | undefined) {
   if (path === undefined) return memoryLeaseStore()
   const db = new DatabaseSync(path)
@@ -81,6 +99,15 @@ if (import.meta.main) {
     if (line === 'health')
       say({ kind: 'health', ...dhcp.health(), leases: dhcp.leases().length, rss: process.memoryUsage.rss() })
   })
+  const log = logTo(say, config.isDebug ?? false)
   const tasks: Task[] = [dhcp.task]
-  await runTasks(tasks, stop.signal, () => say({ kind: 'ready' })).finally(() => input.close())
+  if (config.advertises) tasks.push(createRaServer({ interfaceName: config.interfaceName }, { log }))
+  if (config.files)
+    tasks.push(
+      createTftpServer(
+        { address: await addressOf(config.interfaceName) },
+        { log, files: filesOf(config.files), onEvent: (event) => say({ ...event }) },
+      ),
+    )
+  await runTasks(tasks, stop.signal, () => say({ kind: 'ready', pid: process.pid })).finally(() => input.close())
 }

@@ -12,6 +12,7 @@ const APPLETS = 'sh cat echo ls ps uname hostname free df id date sleep env grep
 export async function importDemoImage(client: Client, signal: AbortSignal): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'bareboat-demo-'))
   try {
+    await chmod(dir, 0o755)
     await mkdir(join(dir, 'bin'))
     await mkdir(join(dir, 'etc'))
     await copyFile('/bin/busybox', join(dir, 'bin/busybox'))

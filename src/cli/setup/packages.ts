@@ -20,7 +20,7 @@ export const DEMO_PACKAGES: readonly Package[] = [
   ['xz-utils', 'xz'],
   ['tar', 'tar'],
   ['apt', 'apt-get'],
-  ['busybox-static', '/bin/busybox'],
+  ['busybox-static', '/usr/share/doc/busybox-static'],
   ['debian-archive-keyring', '/usr/share/keyrings/debian-archive-keyring.gpg'],
 ]
 

@@ -18,7 +18,7 @@ export function register(program: Command, session: Session): Command {
         session.note((await demoDown({ env: io.env })) ? 'the demo is down' : 'there was no demo')
         return
       }
-      await ensurePackages(DEMO_PACKAGES, { say: session.note, isRoot: io.uid === 0 })
+      await ensurePackages(DEMO_PACKAGES, { say: (line) => session.note(line), isRoot: io.uid === 0 })
       // Interrupts end the demo, not the process: it must take down what it made.
       const stop = new AbortController()
       using _interrupt = session.onInterrupt(() => stop.abort(new AppError('interrupted', 'the demo was interrupted')))

@@ -9,7 +9,7 @@ export function register(program: Command, session: Session): Command {
     .description('Run the tests of this checkout: checks, unit, fuzz, peers, e2e; sets up what they need')
     .addHelpText('after', '\nExample:\n  bareboat test unit fuzz\n')
     .action(async (suites: string[]) => {
-      await ensurePackages(TEST_PACKAGES, { say: session.note, isRoot: session.io.uid === 0 })
+      await ensurePackages(TEST_PACKAGES, { say: (line) => session.note(line), isRoot: session.io.uid === 0 })
       const sums = await runTests(suites, (line) => void session.io.stdout.write(`${line}\n`), session.signal)
       await session.printLines([`${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`])
       session.exitCode = sums.failed === 0 && sums.passed > 0 ? 0 : 1

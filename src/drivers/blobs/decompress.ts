@@ -1,9 +1,9 @@
 /** Compressed bytes to plain ones, by their magic, within budgets, so that a decompression bomb costs little. */
 import { spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
 import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib'
-import { XzReadableStream } from 'xz-decompress'
 import { AppError, systemCode } from '../../base/errors.ts'
 import { createLz4Decoder } from '../../formats/lz4/frame.ts'
 
@@ -149,6 +149,8 @@ async function* throughXz(input: Input): AsyncGenerator<Uint8Array> {
 }
 
 async function* throughXzWasm(input: Input): AsyncGenerator<Uint8Array> {
+  // Loaded only where it is needed; it is CommonJS, and Node does not see its names.
+  const { XzReadableStream } = createRequire(import.meta.url)('xz-decompress') as typeof import('xz-decompress')
   const source = ReadableStream.from(input) as unknown as globalThis.ReadableStream<Uint8Array>
   yield* new XzReadableStream(source) as unknown as AsyncIterable<Uint8Array>
 }

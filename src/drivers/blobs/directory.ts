@@ -55,6 +55,7 @@ export async function openBlobDirectory(config: BlobDirectoryConfig): Promise<Bl
   await mkdir(paths.incoming, { recursive: true, mode: 0o700 })
   const store = new BlobDirectory(config, paths)
   await store.clean()
+  store.warm()
   return store
 }
 
@@ -74,6 +75,10 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#threads[Symbol.asyncDispose]()
+  }
+
+  warm(): void {
+    this.#threads.warm()
   }
 
   /** Removes unfinished files, indexes without their layer and parts beyond the bounds; counts what there is. */

@@ -44,8 +44,6 @@ export interface Feed {
 }
 
 const READ_BYTES = 1 << 20
-/** Data is handed to the disk while more arrives, so that the last sync is short. */
-const SYNC_EVERY_BYTES = 64 << 20
 
 /**
  * @param onAllArrived called once when the last byte has arrived

@@ -28,6 +28,15 @@ export class LayerThreads implements AsyncDisposable {
     this.#size = size
   }
 
+  /** Starts threads before there is work, so that the first layer need not wait for them. */
+  warm(): void {
+    while (this.#all.size < Math.min(this.#size, availableParallelism())) {
+      const worker = this.#spawn()
+      worker.unref()
+      this.#idle.push(worker)
+    }
+  }
+
   /**
    * @throws {AppError} as ingestLayer; what `source` throws; the signal's reason
    */
@@ -67,7 +76,9 @@ export class LayerThreads implements AsyncDisposable {
   }
 
   #spawn(): Worker {
-    const worker = new Worker(new URL('./layer-worker.ts', import.meta.url), { env: { PATH: process.env['PATH'] } })
+    const worker = new Worker(new URL('./layer-worker.ts', import.meta.url), {
+      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
+    })
     this.#all.add(worker)
     // A thread that dies is not used again; the job that it had learns of it by its own listeners.
     const gone = () => {

@@ -37,6 +37,11 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
     for (const waiter of waiters.get(containerId) ?? []) waiter()
   }
 
+  function close(containerId: string): void {
+    closed.add(containerId)
+    wake(containerId)
+  }
+
   function streamOf(containerId: string, stream: LogStream): Promise<Stream> {
     const key = `${containerId}/${stream}`
     let opened = streams.get(key)
@@ -94,17 +99,14 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
       }
     },
 
-    close(containerId) {
-      closed.add(containerId)
-      wake(containerId)
-    },
+    close,
 
     reopen(containerId) {
       closed.delete(containerId)
     },
 
     async remove(containerId) {
-      this.close(containerId)
+      close(containerId)
       for (const name of ['stdout', 'stderr', 'console'] as const) {
         const key = `${containerId}/${name}`
         const file = await streams.get(key)

@@ -1,6 +1,7 @@
 /** Connections to registries: TLS as asked for, proxies, and which addresses are never connected to. */
 import { lookup, type LookupAddress } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { getCACertificates } from 'node:tls'
 import { Agent, EnvHttpProxyAgent, ProxyAgent, type Dispatcher } from 'undici'
 import { AppError } from '../../base/errors.ts'
 
@@ -59,10 +60,11 @@ export class Dispatchers implements AsyncDisposable {
         'forbidden',
         `Cannot connect to "${url.host}": ${why ?? 'a redirect leads to this machine itself'}`,
       )
-    const key = JSON.stringify([tls.insecure, tls.ca, mayBeHere])
+    const isTls = url.protocol === 'https:'
+    const key = JSON.stringify([isTls, tls.insecure, tls.ca, mayBeHere])
     const known = this.#agents.get(key)
     if (known !== undefined) return known
-    const made = this.#make(tls, mayBeHere)
+    const made = this.#make(isTls ? tls : undefined, mayBeHere)
     this.#agents.set(key, made)
     return made
   }
@@ -72,8 +74,9 @@ export class Dispatchers implements AsyncDisposable {
     this.#agents.clear()
   }
 
-  #make(tls: TlsOptions, mayBeHere: boolean): Dispatcher {
-    const requestTls = { rejectUnauthorized: !tls.insecure, ...(tls.ca === undefined ? {} : { ca: tls.ca }) }
+  #make(tls: TlsOptions | undefined, mayBeHere: boolean): Dispatcher {
+    // Authorities are read only where TLS is spoken: there are many.
+    const requestTls = tls === undefined ? {} : { rejectUnauthorized: !tls.insecure, ca: authorities(tls.ca) }
     const common = {
       headersTimeout: SILENCE_TIMEOUT_MS,
       bodyTimeout: SILENCE_TIMEOUT_MS,
@@ -100,6 +103,23 @@ export class Dispatchers implements AsyncDisposable {
       requestTls,
     })
   }
+}
+
+/** The proxies that the environment names, as curl and docker read it. */
+export function proxyFromEnvironment(environment: Readonly<Record<string, string | undefined>>): ProxyConfig {
+  const value = (name: string) => environment[name] || environment[name.toUpperCase()] || undefined
+  const [httpProxy, httpsProxy, noProxy] = [value('http_proxy'), value('https_proxy'), value('no_proxy')]
+  return {
+    ...(httpProxy === undefined ? {} : { httpProxy }),
+    ...(httpsProxy === undefined ? {} : { httpsProxy }),
+    ...(noProxy === undefined ? {} : { noProxy }),
+  }
+}
+
+/** Node's own authorities, those that the system trusts, and what a person adds. */
+function authorities(more: string | undefined): string[] {
+  const known = [...getCACertificates('default'), ...getCACertificates('system')]
+  return [...new Set(known), ...(more === undefined ? [] : [more])]
 }
 
 /** Whether a host is this machine by its very name. */

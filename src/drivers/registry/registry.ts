@@ -4,11 +4,15 @@ import type { Dispatcher } from 'undici'
 import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { isDigest, parseDigest, type Digest } from '../../formats/oci/digest.ts'
+import { DOCUMENT_BYTES } from '../../formats/oci/document.ts'
+import { MANIFEST_ACCEPT } from '../../formats/oci/media-types.ts'
 import type { FetchedManifest, RegistryAccess, RegistryPort, RepositoryName } from '../../services/images/ports.ts'
 import { MIN_PROGRESS_BYTES, bodyFrom } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import { findCredential, type Credential } from './credentials.ts'
-import { Dispatchers, isLoopbackName, type ProxyConfig, type TlsOptions } from './dispatch.ts'
+import { Dispatchers, isLoopbackName, proxyFromEnvironment, type ProxyConfig } from './dispatch.ts'
+import { endpointsOf, type Endpoint, type EndpointConfig } from './endpoints.ts'
+import { download } from './download.ts'
 import { registryFailure } from './failure.ts'
 import {
   backOff,
@@ -22,43 +26,30 @@ import {
 } from './request.ts'
 import { authorize, type Authorization } from './tokens.ts'
 
-export interface RegistryConfig {
+export interface RegistryConfig extends EndpointConfig {
   readonly log: Log
   readonly now: () => number
   /** Path of docker's config.json; none is read where it is left out. */
   readonly credentialsPath?: string
+  /** Default: what the environment says. */
   readonly proxy?: ProxyConfig
-  /** Base URLs by registry, tried in this order before the registry itself. */
-  readonly mirrors?: ReadonlyMap<string, readonly string[]>
-  /** How registries are reached, by host (and port); what a person asks for in a pull comes before it. */
-  readonly access?: ReadonlyMap<string, RegistryAccess>
   /** Tries of a request that fails without progress. Default 5. */
   readonly attempts?: number
   /** First pause between two tries, milliseconds. Default 250. */
   readonly backOffMs?: number
+  /** Whether `download` may fetch from this machine's own addresses. Default: no. */
+  readonly allowLoopbackDownloads?: boolean
+}
+
+export interface RegistryClient extends RegistryPort, AsyncDisposable {
+  /** The bytes of a plain URL from `offset` on, for imports. @throws {AppError} as `stream` */
+  readonly download: (url: URL, offset: number, signal: AbortSignal) => AsyncIterable<Uint8Array>
 }
 
 /** Manifests up to this size must be accepted (distribution-spec, "Pushing Manifests"); ours ends there. */
 const MAX_MANIFEST_BYTES = 4 << 20
-const MAX_SMALL_BLOB_BYTES = 8 << 20
+const MAX_SMALL_BLOB_BYTES = DOCUMENT_BYTES
 const SMALL_DEADLINE_MS = 120_000
-const ACCEPT = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-  'application/vnd.docker.distribution.manifest.v2+json',
-].join(', ')
-
-/** One server that may have the repository: the registry itself, or a mirror of it. */
-interface Endpoint {
-  readonly base: URL
-  readonly registry: string
-  readonly tls: TlsOptions
-  readonly credentials: RegistryAccess['credentials']
-  /** Loopback registries may speak plain http without being told so, as with docker. */
-  readonly plainIfNoTls: boolean
-}
-
 interface Asked {
   readonly name: RepositoryName
   /** Path below `/v2/NAME/`. */
@@ -70,11 +61,11 @@ interface Asked {
 }
 
 /** Opens a client. Connections are kept until it is disposed. */
-export function createRegistry(config: RegistryConfig): RegistryPort & AsyncDisposable {
+export function createRegistry(config: RegistryConfig): RegistryClient {
   return new Registry(config)
 }
 
-class Registry implements RegistryPort, AsyncDisposable {
+class Registry implements RegistryClient {
   readonly #config: RegistryConfig
   readonly #dispatchers: Dispatchers
   /** By origin, scope and credential set. */
@@ -83,13 +74,26 @@ class Registry implements RegistryPort, AsyncDisposable {
 
   constructor(config: RegistryConfig) {
     this.#config = config
-    this.#dispatchers = new Dispatchers(config.proxy ?? {})
+    this.#dispatchers = new Dispatchers(config.proxy ?? proxyFromEnvironment(process.env))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#authorizations.clear()
     await this.#dispatchers[Symbol.asyncDispose]()
   }
+
+  readonly download = (url: URL, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array> =>
+    download(
+      this.#dispatchers,
+      {
+        attempts: this.#attempts,
+        backOffMs: this.#backOffMs,
+        allowLoopback: this.#config.allowLoopbackDownloads ?? false,
+      },
+      url,
+      offset,
+      signal,
+    )
 
   async manifest(
     name: RepositoryName,
@@ -98,7 +102,7 @@ class Registry implements RegistryPort, AsyncDisposable {
     signal: AbortSignal,
   ): Promise<FetchedManifest> {
     const doing = `Cannot fetch manifest of "${shownName(name, reference)}"`
-    const asked = { name, path: `manifests/${reference}`, headers: { accept: ACCEPT }, doing, signal }
+    const asked = { name, path: `manifests/${reference}`, headers: { accept: MANIFEST_ACCEPT }, doing, signal }
     return this.#small(asked, access, MAX_MANIFEST_BYTES, (answer, bytes) => {
       const claimed = answer.headers['docker-content-digest']
       const digest = isDigest(reference) ? reference : parseDigest(`sha256:${hashHex('sha256', bytes)}`)
@@ -113,8 +117,7 @@ class Registry implements RegistryPort, AsyncDisposable {
           'invalid',
           `${doing}: the registry calls it ${claimed.slice(0, 80)}, but its digest is ${digest}`,
         )
-      const type = answer.headers['content-type']
-      return { mediaType: typeof type === 'string' ? type.split(';')[0]!.trim() : '', digest, bytes }
+      return { mediaType: typeOf(answer), digest, bytes }
     })
   }
 
@@ -210,7 +213,8 @@ class Registry implements RegistryPort, AsyncDisposable {
 
   /** Mirrors in their order, then the registry; the error told is the registry's own. */
   async #anyEndpoint<T>(asked: Asked, access: RegistryAccess, use: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    const endpoints = this.#endpoints(asked.name.registry, access)
+    const { registry } = asked.name
+    const endpoints = endpointsOf(this.#config, registry, access, this.#plain.has(registry))
     for (const endpoint of endpoints.slice(0, -1)) {
       try {
         return await use(endpoint)
@@ -220,34 +224,6 @@ class Registry implements RegistryPort, AsyncDisposable {
       }
     }
     return use(endpoints.at(-1)!)
-  }
-
-  #endpoints(registry: string, asked: RegistryAccess): Endpoint[] {
-    const own = { ...this.#config.access?.get(registry), ...asked }
-    const loopback = isLoopbackName(registry.replace(/:\d+$/, ''))
-    const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry
-    const plain = own.plainHttp ?? this.#plain.has(registry)
-    const mirrors = (this.#config.mirrors?.get(registry) ?? []).map((text): Endpoint => {
-      const base = new URL(text.endsWith('/') ? text : `${text}/`)
-      const configured = this.#config.access?.get(base.host)
-      return {
-        base,
-        registry: base.host,
-        tls: { insecure: configured?.insecure ?? false, ca: configured?.ca },
-        credentials: configured?.credentials,
-        plainIfNoTls: false,
-      }
-    })
-    return [
-      ...mirrors,
-      {
-        base: new URL(`${plain ? 'http' : 'https'}://${host}/`),
-        registry,
-        tls: { insecure: own.insecure ?? false, ca: own.ca },
-        credentials: own.credentials,
-        plainIfNoTls: own.plainHttp === undefined && !plain && loopback,
-      },
-    ]
   }
 
   /** Asks one endpoint until it answers 200 or 206, or says that it will not. */
@@ -325,6 +301,14 @@ class Registry implements RegistryPort, AsyncDisposable {
     if (this.#config.credentialsPath === undefined) return undefined
     return findCredential(this.#config.credentialsPath, endpoint.registry, signal)
   }
+}
+
+/** The type of the content; undefined where it is one that servers give to anything. */
+function typeOf({ headers }: Dispatcher.ResponseData): string | undefined {
+  const type = String(headers['content-type'] ?? '')
+    .split(';')[0]!
+    .trim()
+  return /^(?:application\/(?:json|octet-stream)|text\/plain|)$/i.test(type) ? undefined : type
 }
 
 function verify(bytes: Uint8Array, digest: Digest, doing: string): void {

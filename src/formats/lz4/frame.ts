@@ -133,27 +133,28 @@ function* exactly(take: Take, length: number): Generator<undefined, Uint8Array, 
 
 /** Decodes blocks (lz4_Block_format.md); keeps the last 64 KiB for blocks that refer back to them. */
 class BlockDecoder {
-  /** First the window, then the block that is being decoded. */
-  readonly #buffer: Uint8Array
+  readonly #maxBlock: number
+  /** First the window, then the block that is being decoded. Grows as blocks do, so that small frames cost little. */
+  #buffer = new Uint8Array(4096)
   #windowBytes = 0
 
   constructor(maxBlock: number) {
-    this.#buffer = new Uint8Array(WINDOW_BYTES + maxBlock)
+    this.#maxBlock = maxBlock
   }
 
   /** A block that is stored as it is. */
   keep(block: Uint8Array, isChained: boolean): Uint8Array {
     if (!isChained) this.#windowBytes = 0
-    this.#buffer.set(block, this.#windowBytes)
-    return this.#finish(this.#windowBytes + block.length)
+    const to = this.#windowBytes + block.length
+    this.#room(to).set(block, this.#windowBytes)
+    return this.#finish(to)
   }
 
   decode(block: Uint8Array, isChained: boolean): Uint8Array {
     if (!isChained) this.#windowBytes = 0
-    const out = this.#buffer
-    const start = this.#windowBytes
-    const limit = start + out.length - WINDOW_BYTES
-    let to = start
+    let out = this.#buffer
+    const limit = this.#windowBytes + this.#maxBlock
+    let to = this.#windowBytes
     let at = 0
     const length = (nibble: number) => {
       let value = nibble
@@ -168,6 +169,7 @@ class BlockDecoder {
       const token = block[at++]!
       const literals = length(token >> 4)
       if (literals > block.length - at || literals > limit - to) throw bad('literals run past the end of their block')
+      if (to + literals > out.length) out = this.#room(to + literals)
       for (let i = 0; i < literals; i++) out[to++] = block[at++]!
       if (at === block.length) break
       if (block.length - at < 2) throw bad('a block ends within a match')
@@ -176,11 +178,22 @@ class BlockDecoder {
       const matched = length(token & 15) + 4
       if (distance === 0 || distance > to) throw bad('a match reaches back before the beginning')
       if (matched > limit - to) throw bad('a match runs past the end of its block')
+      if (to + matched > out.length) out = this.#room(to + matched)
       if (distance >= matched) out.copyWithin(to, to - distance, to - distance + matched)
       else for (let i = 0; i < matched; i++) out[to + i] = out[to + i - distance]!
       to += matched
     }
     return this.#finish(to)
+  }
+
+  /** The buffer, at least `length` long. */
+  #room(length: number): Uint8Array<ArrayBuffer> {
+    if (length > this.#buffer.length) {
+      const bigger = new Uint8Array(Math.max(length, Math.min(this.#buffer.length * 2, WINDOW_BYTES + this.#maxBlock)))
+      bigger.set(this.#buffer)
+      this.#buffer = bigger
+    }
+    return this.#buffer
   }
 
   #finish(to: number): Uint8Array {

@@ -340,3 +340,9 @@ function extension(pairs: [number, number][], isMore: boolean): Buffer {
   block[504] = isMore ? 1 : 0
   return block
 }
+
+test("star's prefix ends where its times begin", () => {
+  const prefix = `${'p'.repeat(65)}/${'q'.repeat(65)}`
+  const star = { prefix, name: 'n', patch: { 476: '11222333444', 488: '11222333444', 508: 'tar' } }
+  assert.equal(only(star).path, `${prefix}/n`)
+})

@@ -82,3 +82,12 @@ test('sizes beyond 8 GiB are written in base-256 and PAX', () => {
   assert.equal(head.readBigUInt64BE(head.length - 512 + 128), 10_000_000_000n)
   assert.equal(head[head.length - 512 + 124], 0x80)
 })
+
+test('PAX records of every length count their own digits', () => {
+  for (let length = 60; length < 1010; length += 1) {
+    const value = 'v'.repeat(length)
+    const from = tarOf(pax({ 'SCHILY.xattr.user.a': value }), { name: 'f' })
+    const again = treeOf(read(tarExtents(treeOf(from, 'sha256:x')), from), 'sha256:x')
+    assert.equal(again.get('f')!.xattrs.get('user.a')!.length, length)
+  }
+})

@@ -6,7 +6,7 @@
 import type { Extent } from '../extents.ts'
 import { ExtentSink } from '../tree/extent-sink.ts'
 import { fileExtents, type Tree, type TreeEntry, type TreeEntryKind } from '../tree/tree.ts'
-import { bytesOf, type ByteString } from './byte-string.ts'
+import type { ByteString } from './byte-string.ts'
 import { BLOCK_BYTES } from './header.ts'
 
 const TYPEFLAGS: Readonly<Record<TreeEntryKind, string>> = {
@@ -143,21 +143,21 @@ interface Fields {
 /** One header block of POSIX.1-1988 ustar. */
 function block(fields: Fields): Uint8Array {
   const bytes = Buffer.alloc(BLOCK_BYTES)
-  bytes.set(bytesOf(fields.name), 0)
+  bytes.write(fields.name, 0, 'latin1')
   putNumber(bytes, 100, 8, fields.mode)
   putNumber(bytes, 108, 8, fields.uid)
   putNumber(bytes, 116, 8, fields.gid)
   putNumber(bytes, 124, 12, fields.size)
   putNumber(bytes, 136, 12, fields.mtime)
   bytes.write(fields.typeflag, 156, 'latin1')
-  bytes.set(bytesOf(fields.target), 157)
+  bytes.write(fields.target, 157, 'latin1')
   bytes.write('ustar\x0000', 257, 'latin1')
   putNumber(bytes, 329, 8, fields.major)
   putNumber(bytes, 337, 8, fields.minor)
-  bytes.set(bytesOf(fields.prefix), 345)
+  bytes.write(fields.prefix, 345, 'latin1')
   bytes.fill(0x20, 148, 156)
   let sum = 0
-  for (const byte of bytes) sum += byte
+  for (let at = 0; at < BLOCK_BYTES; at += 1) sum += bytes[at]!
   bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
   return bytes
 }

@@ -1,5 +1,4 @@
 /** Collects a projection's extents; small pieces that follow each other become one piece of literal bytes. */
-import { Writer } from '../../base/bytes.ts'
 import type { Extent } from '../extents.ts'
 import type { ByteString } from '../tar/byte-string.ts'
 
@@ -8,7 +7,9 @@ const LITERAL_ZEROS = 1024
 
 export class ExtentSink {
   readonly #extents: Extent[] = []
-  #literal = new Writer()
+  /** Literal bytes that wait for the next extent. One buffer serves all: a projection has one piece for every file. */
+  #waiting = new Uint8Array(4096)
+  #waitingLength = 0
   #length = 0
 
   /** Bytes so far. */
@@ -17,7 +18,9 @@ export class ExtentSink {
   }
 
   bytes(bytes: Uint8Array): this {
-    this.#literal.bytes(bytes)
+    this.#room(bytes.length)
+    this.#waiting.set(bytes, this.#waitingLength)
+    this.#waitingLength += bytes.length
     this.#length += bytes.length
     return this
   }
@@ -27,8 +30,11 @@ export class ExtentSink {
   }
 
   zeros(length: number): this {
-    if (length <= LITERAL_ZEROS) this.#literal.zeros(length)
-    else this.#flush().push({ kind: 'zeros', length })
+    if (length <= LITERAL_ZEROS) {
+      this.#room(length)
+      this.#waiting.fill(0, this.#waitingLength, this.#waitingLength + length)
+      this.#waitingLength += length
+    } else this.#flush().push({ kind: 'zeros', length })
     this.#length += length
     return this
   }
@@ -54,10 +60,18 @@ export class ExtentSink {
   }
 
   #flush(): Extent[] {
-    if (this.#literal.length > 0) {
-      this.#extents.push({ kind: 'bytes', bytes: this.#literal.done() })
-      this.#literal = new Writer()
+    if (this.#waitingLength > 0) {
+      this.#extents.push({ kind: 'bytes', bytes: this.#waiting.slice(0, this.#waitingLength) })
+      this.#waitingLength = 0
     }
     return this.#extents
+  }
+
+  #room(more: number): void {
+    const need = this.#waitingLength + more
+    if (need <= this.#waiting.length) return
+    const bigger = new Uint8Array(Math.max(need, 2 * this.#waiting.length))
+    bigger.set(this.#waiting.subarray(0, this.#waitingLength))
+    this.#waiting = bigger
   }
 }

@@ -36,6 +36,7 @@ export function diffTrees(before: Tree, after: Tree): TreeDiff {
   const added = [...after.entries()].filter((entry) => before.get(entry.path) === undefined)
   const removed: TreeEntry[] = []
   const changed: TreeDiff['changed'][number][] = []
+  const [linksBefore, linksAfter] = [createLinks(before), createLinks(after)]
   for (const old of before.entries()) {
     const now = after.get(old.path)
     if (now === undefined) {
@@ -43,7 +44,7 @@ export function diffTrees(before: Tree, after: Tree): TreeDiff {
       continue
     }
     const what = changesOf(old, now)
-    if (linksOf(before, old) !== linksOf(after, now)) what.push('links')
+    if (linksBefore(old) !== linksAfter(now)) what.push('links')
     if (what.length > 0) changed.push({ before: old, after: now, what })
   }
   return { added, removed, changed }
@@ -90,11 +91,16 @@ function hasSameXattrs(a: TreeEntry, b: TreeEntry): boolean {
   })
 }
 
-/** The other names of a file, as one string; directories have none. */
-function linksOf(tree: Tree, entry: TreeEntry): string {
-  if (entry.kind === 'directory' || entry.linkCount === 1) return ''
-  return tree
-    .names(entry.inode)
-    .map(({ path }) => path)
-    .join('\0')
+/** All names of a file as one string, made once for each inode: one may have half a million. Directories have none. */
+function createLinks(tree: Tree): (entry: TreeEntry) => string {
+  const known = new Map<number, string>()
+  return ({ kind, linkCount, inode }) => {
+    if (kind === 'directory' || linkCount === 1) return ''
+    const there = known.get(inode)
+    if (there !== undefined) return there
+    const names = tree.names(inode).map(({ path }) => path)
+    const joined = names.join('\0')
+    known.set(inode, joined)
+    return joined
+  }
 }

@@ -26,7 +26,7 @@ export interface TreeLimits {
   readonly pathBytes: number
 }
 
-export const TREE_LIMITS: TreeLimits = { names: 2_000_000, pathBytes: 512 * 1024 * 1024 }
+export const TREE_LIMITS: TreeLimits = { names: 1_000_000, pathBytes: 256 * 1024 * 1024 }
 
 /**
  * The tree that the layers, lowest first, make together.

@@ -322,7 +322,10 @@ test('answer: link selection (82.5) goes before giaddr; a relay that nobody conf
   const packet = discover({ relayAgent }, { giaddr: '172.16.0.1' })
   assert.match(gist(site().say(packet)), /relay 172.16.0.1 is not configured/)
   assert.equal(gist(site({ relays: ['172.16.0.1'] }).say(packet)), 'offer 10.9.0.10')
-  assert.match(gist(site().say(discover({ relayAgent: Uint8Array.of(1, 9) }))), /relay agent information/)
+  const broken = discover({ relayAgent: Uint8Array.of(1, 9) }, { giaddr: '10.9.0.1' })
+  assert.match(gist(site().say(broken)), /relay agent information/)
+  const forged = discover({ relayAgent, subnetSelection: '10.9.0.0' })
+  assert.equal(gist(site().say(forged)), 'offer 10.0.0.48', 'a client without a relay cannot choose its subnet')
 })
 
 test('answer: a NAK through a relay has the broadcast flag, so that the relay broadcasts it', () => {

@@ -138,14 +138,17 @@ function keyOf({ htype, chaddr, options: { clientId } }: Packet): string | undef
   return hardware && `hw:${hardware}`
 }
 
-/** An address of the link that the client sits on: RFC 3527 §3, RFC 3011 §2, giaddr, our own interface. */
+/**
+ * An address of the link that the client sits on: what its relay says (RFC 3527 §3, RFC 3011 §2, giaddr), else our own interface. A client
+ * without a relay is not believed: it could draw from the pools of all other subnets.
+ */
 function linkOf({ giaddr, options }: Packet, context: Context): { address: string; why?: string } {
-  if (giaddr !== NONE && !context.relays.includes(giaddr) && !subnetOf(context.subnets, giaddr))
+  if (giaddr === NONE) return { address: context.serverAddress }
+  if (!context.relays.includes(giaddr) && !subnetOf(context.subnets, giaddr))
     return { address: NONE, why: `its relay ${giaddr} is not configured` }
   try {
     const selected = options.relayAgent && parseRelayAgent(options.relayAgent).linkSelection
-    const relay = giaddr === NONE ? context.serverAddress : giaddr
-    return { address: selected ?? options.subnetSelection ?? relay }
+    return { address: selected ?? options.subnetSelection ?? giaddr }
   } catch (error) {
     if (!(error instanceof WireError)) throw error
     return { address: NONE, why: error.message }

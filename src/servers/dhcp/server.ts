@@ -123,7 +123,7 @@ export function createDhcpServer(config: DhcpServerConfig, deps: DhcpServerDeps)
     task: {
       name: `dhcp ${config.interfaceName}`,
       async run(signal, ready) {
-        const serverAddress = config.serverAddress ?? addressOf(config.interfaceName)
+        const serverAddress = config.serverAddress ?? (await addressOf(config.interfaceName))
         book = createLeaseBook(store.load().map((lease) => clock.toSteady(lease, subnets)))
         await using socket = await (deps.openPort ?? openUdpPort)(config.interfaceName, 67)
         if (!socket.isBound)

@@ -6,6 +6,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { networkInterfaces } from 'node:os'
 import { AppError } from '../../base/errors.ts'
+import { errnoName, int32, LINUX, openLibc } from '../libc.ts'
 
 export interface UdpPort extends AsyncDisposable {
   /** True when only this interface's packets arrive and broadcasts leave by it. */
@@ -20,15 +21,19 @@ export interface UdpPort extends AsyncDisposable {
 /** Receive buffer, bytes: what arrives while a commit waits for the disk. */
 const RECEIVE_BYTES = 4 << 20
 
-/** The first IPv4 address of an interface. @throws {AppError} not_found, when it has none */
-export function addressOf(interfaceName: string): string {
-  const found = networkInterfaces()[interfaceName]?.find((entry) => entry.family === 'IPv4')
-  if (!found)
-    throw new AppError(
-      'not_found',
-      `Cannot serve DHCP on "${interfaceName}": there is no such interface with an IPv4 address`,
-    )
-  return found.address
+/**
+ * The first IPv4 address of an interface. Not by `networkInterfaces()` alone: it leaves out an interface without a carrier, which a bridge is
+ * while all of its machines are off.
+ * @throws {AppError} not_found, when it has none
+ */
+export async function addressOf(interfaceName: string): Promise<string> {
+  const listed = networkInterfaces()[interfaceName]?.find((entry) => entry.family === 'IPv4')?.address
+  const found = listed ?? (await openLibc())?.ipv4Of(interfaceName)
+  if (found) return found
+  throw new AppError(
+    'not_found',
+    `Cannot serve DHCP on "${interfaceName}": there is no such interface with an IPv4 address`,
+  )
 }
 
 /** @throws {AppError} conflict when the port is taken, forbidden without the right to it, unreachable otherwise */
@@ -97,30 +102,8 @@ async function openBoundFd(interfaceName: string, port: number): Promise<number 
   return fd
 }
 
-/** asm-generic values, the same on x86-64 and arm64. */
-const LINUX = {
-  AF_INET: 2,
-  SOCK_DGRAM: 2,
-  SOCK_NONBLOCK: 0o4000,
-  SOCK_CLOEXEC: 0o2000000,
-  SOL_SOCKET: 1,
-  SO_REUSEADDR: 2,
-  SO_BROADCAST: 6,
-  SO_RCVBUF: 8,
-  SO_BINDTODEVICE: 25,
-  SO_RCVBUFFORCE: 33,
-} as const
-
-const ERRNO: Readonly<Record<number, string>> = { 1: 'EPERM', 13: 'EACCES', 19: 'ENODEV', 98: 'EADDRINUSE' }
-
-function int32(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeInt32LE(value)
-  return bytes
-}
-
 function openError(interfaceName: string, port: number, cause: unknown): AppError {
-  const raw = typeof cause === 'number' ? (ERRNO[cause] ?? `errno ${cause}`) : ((cause as { code?: string }).code ?? '')
+  const raw = typeof cause === 'number' ? errnoName(cause) : ((cause as { code?: string }).code ?? '')
   const said: Readonly<Record<string, readonly ['conflict' | 'forbidden' | 'not_found', string]>> = {
     EADDRINUSE: ['conflict', `UDP port ${port} is taken; is another DHCP server running?`],
     EACCES: ['forbidden', `UDP port ${port} needs root or CAP_NET_BIND_SERVICE`],
@@ -129,36 +112,4 @@ function openError(interfaceName: string, port: number, cause: unknown): AppErro
   }
   const [code, why] = said[raw] ?? (['unreachable', raw] as const)
   return new AppError(code, `Cannot listen on "${interfaceName}": ${why}`, typeof cause === 'number' ? {} : { cause })
-}
-
-interface Libc {
-  socket(family: number, type: number, protocol: number): number
-  setsockopt(fd: number, level: number, name: number, value: Buffer, length: number): number
-  bind(fd: number, address: Buffer, length: number): number
-  close(fd: number): number
-  /** The error number of the last call. */
-  errno(): number
-}
-
-async function openLibc(): Promise<Libc | undefined> {
-  if (process.platform !== 'linux') return undefined
-  try {
-    const { dlopen, getInt32 } = await import('node:ffi')
-    const { functions: f } = dlopen('libc.so.6', {
-      socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
-      setsockopt: { arguments: ['int32', 'int32', 'int32', 'buffer', 'uint32'], return: 'int32' },
-      bind: { arguments: ['int32', 'buffer', 'uint32'], return: 'int32' },
-      close: { arguments: ['int32'], return: 'int32' },
-      __errno_location: { arguments: [], return: 'pointer' },
-    })
-    return {
-      socket: (...args) => Number(f.socket(...args)),
-      setsockopt: (...args) => Number(f.setsockopt(...args)),
-      bind: (...args) => Number(f.bind(...args)),
-      close: (fd) => Number(f.close(fd)),
-      errno: () => getInt32(f.__errno_location() as bigint),
-    }
-  } catch {
-    return undefined // no ffi in this Node, or no such libc (musl)
-  }
 }

@@ -79,6 +79,24 @@ export function createBoot(deps: BootDeps) {
     return { ...found, prepared: ready }
   }
 
+  /** The iPXE script of a boot. */
+  async function script(token: string, mac: string): Promise<string> {
+    const { boot, container, machine } = await live(token)
+    if (!machine.macs.includes(mac)) throw new AppError('not_found', 'Cannot find what this address stood for')
+    const ready = await deps.preparedOf(container)
+    if (!ready) return preparingScript(machine.name, ownUrl(token, mac))
+    await reports.stage(container.id, 'ipxe', 'boot', { mac })
+    return containerScript({
+      containerName: container.name,
+      containerId: container.id,
+      machineName: machine.name,
+      baseUrl: `${deps.httpUrl}/boot/${boot.token}`,
+      scriptUrl: ownUrl(token, mac),
+      mac,
+      kernelParams: ready.kernelParams,
+    })
+  }
+
   return {
     /** Opens a boot of a machine for a container, with secrets of its own; an older one of the machine ends. */
     async open(containerId: string, machineId: string): Promise<Boot> {
@@ -105,23 +123,7 @@ export function createBoot(deps: BootDeps) {
       await deps.onBootChange()
     },
 
-    /** The iPXE script of a boot. */
-    async script(token: string, mac: string): Promise<string> {
-      const { boot, container, machine } = await live(token)
-      if (!machine.macs.includes(mac)) throw new AppError('not_found', 'Cannot find what this address stood for')
-      const ready = await deps.preparedOf(container)
-      if (!ready) return preparingScript(machine.name, ownUrl(token, mac))
-      await reports.stage(container.id, 'ipxe', 'boot', { mac })
-      return containerScript({
-        containerName: container.name,
-        containerId: container.id,
-        machineName: machine.name,
-        baseUrl: `${deps.httpUrl}/boot/${boot.token}`,
-        scriptUrl: ownUrl(token, mac),
-        mac,
-        kernelParams: ready.kernelParams,
-      })
-    },
+    script,
 
     /** For a machine without a boot: its own script after all when it has one by now, or why there is none. */
     async waiting(mac: string): Promise<string> {
@@ -133,7 +135,7 @@ export function createBoot(deps: BootDeps) {
         )
       if (!machine.enabled) return waitingScript([`${machine.name} is disabled`], waitingUrl(mac))
       const boot = await boots.openOf(machine.id)
-      if (boot) return this.script(boot.token, mac)
+      if (boot) return script(boot.token, mac)
       return waitingScript(
         [`${machine.name} has no container to boot`, `start one with: bareboat run --machine ${machine.name} IMAGE`],
         waitingUrl(mac),

@@ -81,6 +81,8 @@ export function createConsole({ log, logs, portOf }: ConsoleDeps) {
   async function release(machineId: string, hub: Hub): Promise<void> {
     hubs.delete(machineId)
     hub.stop.abort()
+    // Ends the iteration over its output, which the signal alone does not.
+    await hub.console?.[Symbol.asyncDispose]()
     await hub.work
   }
 

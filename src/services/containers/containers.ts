@@ -107,6 +107,16 @@ export function createContainers(deps: ContainersDeps) {
     }
   }
 
+  /** Stops: STOPSIGNAL, then KILL, then power off. Returns when the machine is off. */
+  async function stop(reference: string, graceSeconds?: number): Promise<Container> {
+    const container = await find(reference)
+    if (!LIVE.includes(container.state)) return container
+    if (container.state !== 'stopping')
+      await store.patch(container.id, { stopBy: 'stop', ...(graceSeconds === undefined ? {} : { graceSeconds }) })
+    begin(container.id).poke()
+    return (await until(container.id, (seen) => !seen || !LIVE.includes(seen.state))) ?? container
+  }
+
   return {
     find,
     findLive,
@@ -152,15 +162,7 @@ export function createContainers(deps: ContainersDeps) {
       }
     },
 
-    /** Stops: STOPSIGNAL, then KILL, then power off. Returns when the machine is off. */
-    async stop(reference: string, graceSeconds?: number): Promise<Container> {
-      const container = await find(reference)
-      if (!LIVE.includes(container.state)) return container
-      if (container.state !== 'stopping')
-        await store.patch(container.id, { stopBy: 'stop', ...(graceSeconds === undefined ? {} : { graceSeconds }) })
-      begin(container.id).poke()
-      return (await until(container.id, (seen) => !seen || !LIVE.includes(seen.state))) ?? container
-    },
+    stop,
 
     /** Sends a signal to the workload; KILL, or any signal to a machine that is not up, ends the container. */
     async kill(reference: string, signal: string): Promise<Container> {
@@ -185,7 +187,7 @@ export function createContainers(deps: ContainersDeps) {
 
     /** Stops where it runs, and boots again on the same machine with the same options. */
     async restart(reference: string, graceSeconds?: number): Promise<Container> {
-      const container = await this.stop(reference, graceSeconds)
+      const container = await stop(reference, graceSeconds)
       await lives.get(container.id)?.work
       const at = now()
       logs.reopen(container.id)

@@ -67,6 +67,7 @@ export function createLifecycle(deps: LifecycleDeps) {
         }
       }
     } finally {
+      await live.session?.[Symbol.asyncDispose]()
       await held.stopRecording?.()
     }
   }

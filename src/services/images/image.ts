@@ -49,6 +49,13 @@ export type ImageProgress =
       /** Undefined where nobody said how much will come. */
       readonly totalBytes: number | undefined
     }
+  /** A file that is imported comes in; what is in it is not known yet. */
+  | {
+      readonly kind: 'file'
+      readonly state: 'downloading' | 'verifying'
+      readonly bytes: number
+      readonly totalBytes: number | undefined
+    }
   | { readonly kind: 'stored'; readonly imageId: Digest }
 
 /** `present`: it was in the store already. */

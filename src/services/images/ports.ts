@@ -103,7 +103,8 @@ export interface RepositoryName {
 }
 
 export interface FetchedManifest {
-  readonly mediaType: string
+  /** What it came as; undefined where nobody said. */
+  readonly mediaType: string | undefined
   readonly digest: Digest
   readonly bytes: Uint8Array
 }
@@ -158,5 +159,15 @@ export interface ImportPort {
   >
 }
 
-/** Whether anything that lives uses the image: the names of the containers that do. */
-export type ImageUsers = (imageId: Digest) => Promise<readonly string[]>
+/** The containers that were made of an image. */
+export type ImageUsers = (imageId: Digest) => Promise<readonly ImageUser[]>
+
+export interface ImageUser {
+  /** Name of the container. */
+  readonly name: string
+  /** Whether its machine may still need the image. */
+  readonly isLive: boolean
+}
+
+/** Layers that others than images hold on to, e.g. a kit. */
+export type KeptLayers = () => Promise<Iterable<Digest>>

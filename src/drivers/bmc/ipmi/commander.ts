@@ -2,8 +2,11 @@
 import { sleep } from '../../../base/clock.ts'
 import { AppError } from '../../../base/errors.ts'
 import type { Command } from '../../../wire/ipmi/commands.ts'
-import { Silence } from './exchange.ts'
+import { RETRY_WAITS_MS, Silence } from './exchange.ts'
 import { openIpmiSession, type IpmiSession, type SessionOptions } from './session.ts'
+
+/** A session that was used before may be forgotten by a BMC that restarted: a new one is tried after 1.6 s. */
+const STALE_WAITS_MS = RETRY_WAITS_MS.slice(0, 4)
 
 export interface CommanderOptions extends SessionOptions {
   /** A session without commands is closed after this, milliseconds. BMCs drop it after 60 s (IPMI v2.0 §6.12.15). */
@@ -32,7 +35,7 @@ export class Commander implements AsyncDisposable {
     try {
       const hadSession = this.#session?.isActive === true
       try {
-        return await this.#requestOnce(command, question, signal)
+        return await this.#requestOnce(command, question, signal, hadSession ? STALE_WAITS_MS : undefined)
       } catch (error) {
         if (!(error instanceof Silence) || !command.isIdempotent || !hadSession) throw error
         // The BMC may have restarted and forgotten the session: a new one tells.
@@ -57,13 +60,18 @@ export class Commander implements AsyncDisposable {
     await this.#drop()
   }
 
-  async #requestOnce<Q, A>(command: Command<Q, A>, question: Q, signal?: AbortSignal): Promise<A> {
+  async #requestOnce<Q, A>(
+    command: Command<Q, A>,
+    question: Q,
+    signal?: AbortSignal,
+    waitsMs?: readonly number[],
+  ): Promise<A> {
     const waitMs = this.#lastMs + this.#options.paceMs - performance.now()
     if (waitMs > 0) await sleep(waitMs, signal)
     const session = await this.#open(signal)
     // Raised apart from the command, so that silence while raising is not taken for a command whose answer was lost.
     if (command.privilege === 'operator') await this.#raise(session, signal)
-    return session.request(command, question, { signal })
+    return session.request(command, question, { signal, ...(waitsMs && command.isIdempotent ? { waitsMs } : {}) })
   }
 
   async #raise(session: IpmiSession, signal?: AbortSignal): Promise<void> {

@@ -1,0 +1,135 @@
+/**
+ * The HTTP power API of virtual machines and test benches: POST /poweron, /poweroff, /reboot, /pxeboot and GET /status, which answers
+ * `{"PoweredOn": true|false}`. A base URL with a path is kept: `http://rack/m7/` asks `/m7/status`.
+ */
+import { Agent, request } from 'undici'
+import { AppError, systemCode } from '../../../base/errors.ts'
+import type { Log } from '../../../base/log.ts'
+import type { BmcPort, BootOverride, PowerState } from '../../../services/power/power-port.ts'
+import { POWER_PATIENCE, setPower, type PowerPatience, type PowerWire } from '../set-power.ts'
+import { Turns } from '../turns.ts'
+
+export interface HttpBmcOptions {
+  /** `http://` or `https://`, without user and password. */
+  readonly url: string
+  readonly log: Log
+  /** How long a request may take, milliseconds; default 5 s. */
+  readonly timeoutMs?: number
+  readonly patience?: Partial<PowerPatience>
+  /** How many operations may wait for this BMC; default 16. */
+  readonly maxWaiting?: number
+}
+
+const TIMEOUT_MS = 5000
+const MAX_ANSWER_BYTES = 64 * 1024
+/** Failures after which the request was certainly not sent. */
+const NOT_SENT = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+const PATHS = { on: 'poweron', off: 'poweroff' } as const
+
+/**
+ * A power API at a URL. It cannot shut an operating system down; its boot override is PXE, once, and cannot be read back.
+ * Redirects are not followed.
+ */
+export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: HttpBmcOptions): BmcPort {
+  const base = new URL(url.endsWith('/') ? url : `${url}/`)
+  const address = base.href
+  const agent = new Agent({
+    connections: 1,
+    pipelining: 1,
+    connect: { timeout: timeoutMs },
+    maxResponseSize: MAX_ANSWER_BYTES,
+  })
+  const patience = { ...POWER_PATIENCE, ...options.patience }
+  const turns = new Turns(address, options.maxWaiting ?? 16)
+
+  async function ask(method: 'GET' | 'POST', path: string, signal?: AbortSignal): Promise<string> {
+    const deadline = AbortSignal.timeout(timeoutMs)
+    try {
+      const all = signal ? AbortSignal.any([signal, deadline]) : deadline
+      const answer = await request(new URL(path, base), { method, dispatcher: agent, signal: all })
+      const text = await answer.body.text()
+      log.debug('power API asked', { bmc: address, method, path, status: answer.statusCode })
+      if (answer.statusCode === 200) return text
+      const code = answer.statusCode === 401 || answer.statusCode === 403 ? 'unauthorized' : 'bad_peer'
+      throw new AppError(
+        code,
+        `Cannot ask power API "${address}": ${method} /${path} was answered ${answer.statusCode}, not 200`,
+      )
+    } catch (cause) {
+      if (cause instanceof AppError) throw cause
+      signal?.throwIfAborted()
+      if (deadline.aborted)
+        throw new AppError(
+          'timeout',
+          `Cannot ask power API "${address}": no answer to ${method} /${path} in ${timeoutMs} ms`,
+        )
+      throw new AppError('unreachable', `Cannot reach power API "${address}"; check its address and that it runs`, {
+        cause,
+      })
+    }
+  }
+
+  const wire: PowerWire = {
+    address,
+    read: async (signal) => parseStatus(await ask('GET', 'status', signal), address),
+    async write(action, signal) {
+      if (action === 'soft-off') throw cannot(address, 'shut down an operating system')
+      try {
+        await ask('POST', PATHS[action], signal)
+        return 'taken'
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error
+        // Sent, and no answer: it may have been done.
+        const isBroken = error.code === 'unreachable' && !NOT_SENT.has(systemCode(error.cause) ?? '')
+        if (error.code === 'timeout' || isBroken) return 'lost'
+        throw error
+      }
+    },
+  }
+  return {
+    can: new Set(['power', 'boot-override', 'cycle']),
+    address,
+    status: (signal) => turns.take(() => wire.read(signal), signal),
+    set: (action, signal) =>
+      turns.take(() => {
+        if (action === 'soft-off') throw cannot(address, 'shut down an operating system')
+        return setPower(wire, action, patience, signal)
+      }, signal),
+    setBoot: (override, signal) => turns.take(() => setBoot(override, signal), signal),
+    [Symbol.asyncDispose]: () => turns.close(() => agent.destroy()),
+  }
+
+  async function setBoot(override: BootOverride, signal?: AbortSignal): Promise<void> {
+    // The API has one override, PXE for the next boot; what boots otherwise is the disk, and nothing takes the override back.
+    if (override.device === 'none' || (override.device === 'disk' && override.once)) return
+    if (override.device !== 'pxe') throw cannot(address, `boot from "${override.device}" for all boots`)
+    if (!override.once) throw cannot(address, 'boot from the network for all boots')
+    await ask('POST', 'pxeboot', signal)
+  }
+}
+
+function parseStatus(text: string, address: string): PowerState {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new AppError('bad_peer', `Cannot read the status of power API "${address}": it is not JSON`, { cause })
+  }
+  if (typeof value !== 'object' || value === null || !('PoweredOn' in value) || typeof value.PoweredOn !== 'boolean')
+    throw new AppError(
+      'bad_peer',
+      `Cannot read the status of power API "${address}": it has no PoweredOn that is true or false`,
+    )
+  return value.PoweredOn ? 'on' : 'off'
+}
+
+function cannot(address: string, what: string): AppError {
+  return new AppError('unsupported', `Cannot ${what} by power API "${address}": the API has no such request`)
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { quietLog } from '../../base/log.ts'
+import { openBmc, parseBmcUrl } from './open.ts'
+
+const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = [
+  {
+    name: 'default port',
+    url: 'ipmi://admin@10.0.3.7',
+    value: { kind: 'ipmi', host: '10.0.3.7', port: 623, user: 'admin' },
+  },
+  {
+    name: 'port and name',
+    url: 'ipmi://a%40b@bmc7.lab:9623/',
+    value: { kind: 'ipmi', host: 'bmc7.lab', port: 9623, user: 'a@b' },
+  },
+  {
+    name: 'IPv6',
+    url: 'ipmi://admin@[fd00::7]:624',
+    value: { kind: 'ipmi', host: 'fd00::7', port: 624, user: 'admin' },
+  },
+  { name: 'http', url: 'http://10.0.0.1:5000', value: { kind: 'http', url: 'http://10.0.0.1:5000/' } },
+  { name: 'https with a path', url: 'https://rack/m7', value: { kind: 'http', url: 'https://rack/m7' } },
+  { name: 'a password', url: 'ipmi://admin:canary@10.0.3.7', error: /password in it/ },
+  { name: 'a password in http', url: 'http://admin:canary@10.0.3.7', error: /password in it/ },
+  { name: 'a password with another scheme', url: 'x://admin:canary@10.0.3.7', error: /password in it/ },
+  { name: 'no user', url: 'ipmi://10.0.3.7', error: /names no user/ },
+  { name: 'no host', url: 'ipmi://admin@', error: /BMC URL/ },
+  { name: 'a port too high', url: 'ipmi://admin@h:70000', error: /BMC URL/ },
+  { name: 'another scheme', url: 'ftp://h', error: /"ftp" is no kind of BMC/ },
+  { name: 'no URL', url: '10.0.3.7', error: /looks like ipmi:/ },
+  { name: 'a lone percent sign', url: 'ipmi://a%zz@h', error: /percent sign/ },
+  { name: 'a path on ipmi', url: 'ipmi://admin@h/x', error: /more after the address/ },
+]
+for (const c of cases)
+  test(`parseBmcUrl: ${c.name}`, () => {
+    if (!c.error) return assert.deepEqual(parseBmcUrl(c.url), c.value)
+    assert.throws(
+      () => parseBmcUrl(c.url),
+      (e: Error) => {
+        assert.match(e.message, c.error!)
+        assert.doesNotMatch(e.message, /canary/)
+        return true
+      },
+    )
+  })
+
+test('openBmc refuses what IPMI cannot carry, without the password in the message', () => {
+  const refuse = (url: string, password: string | undefined, error: RegExp) =>
+    assert.throws(
+      () => openBmc(url, password, quietLog),
+      (e: Error) => error.test(e.message) && !e.message.includes('canary'),
+    )
+  refuse('ipmi://admin@h', undefined, /without a password/)
+  refuse('ipmi://admin@h', '', /without a password/)
+  refuse('ipmi://admin@h', 'canary-longer-than-20-bytes', /27 bytes, IPMI takes 20/)
+  refuse('ipmi://admin-with-17-chars@h', 'x', /bytes, IPMI takes 16/)
+})

@@ -1,0 +1,64 @@
+/** The image service on real drivers in a directory of its own, for tests. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { quietLog } from '../../base/log.ts'
+import { createImages } from '../../services/images/create.ts'
+import type { Images } from '../../services/images/images.ts'
+import type { BlobStore, ImageUsers, RegistryPort } from '../../services/images/ports.ts'
+import { openBlobDirectory, type BlobDirectoryConfig } from '../blobs/directory.ts'
+import { createRegistry, type RegistryConfig } from '../registry/registry.ts'
+import { openSqlite } from '../store/sqlite/database.ts'
+import { createImageStore, imageMigrations, type ImageTables } from '../store/sqlite/images.ts'
+import { createImports } from './import.ts'
+
+export interface ImageBench extends AsyncDisposable {
+  readonly images: Images
+  readonly blobs: BlobStore
+  readonly directory: string
+  /** Files of the store that are neither directories nor the database. */
+  files(): string[]
+}
+
+export interface ImageBenchOptions {
+  /** Default: one that is removed at the end. */
+  readonly directory?: string
+  readonly blobs?: Partial<BlobDirectoryConfig>
+  readonly registry?: Partial<RegistryConfig>
+  readonly port?: RegistryPort
+  readonly users?: ImageUsers
+}
+
+export async function openImageBench(options: ImageBenchOptions = {}): Promise<ImageBench> {
+  await using stack = new AsyncDisposableStack()
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'bareboat-images-'))
+  if (options.directory === undefined) stack.defer(() => rmSync(directory, { recursive: true, force: true }))
+  const now = Date.now
+  const database = stack.use(openSqlite<ImageTables>(join(directory, 'state.db'), imageMigrations))
+  const blobs = stack.use(
+    await openBlobDirectory({ log: quietLog, now, path: join(directory, 'store'), threads: 2, ...options.blobs }),
+  )
+  const registry = stack.use(
+    createRegistry({ log: quietLog, now, backOffMs: 20, allowLoopbackDownloads: true, ...options.registry }),
+  )
+  const images = createImages({
+    log: quietLog,
+    now,
+    blobs,
+    store: createImageStore(database.db),
+    registry: options.port ?? registry,
+    imports: createImports(registry.download),
+    ...(options.users === undefined ? {} : { users: options.users }),
+  })
+  const held = stack.move()
+  return {
+    images,
+    blobs,
+    directory,
+    files: () =>
+      readdirSync(join(directory, 'store'), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1)),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}

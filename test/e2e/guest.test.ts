@@ -1,0 +1,174 @@
+/**
+ * What runs on a machine, for real: a kit built from Debian's archive boots in QEMU against a server that only remembers. The
+ * tests run themselves again in a network namespace of their own. Kit and Debian root are kept in the temporary directory.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, renameSync, mkdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { quietLog } from '../../src/base/log.ts'
+import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
+import { inflateXz } from '../../src/drivers/debian/xz.ts'
+import { createKits } from '../../src/services/kits/kits.ts'
+import { collect, connect, makeKeys, quote, setUpNetwork, startBootServer, startMachine } from '../fakes/guest-lab.ts'
+
+const CACHE = join(tmpdir(), 'bareboat-guest-test')
+const PROGRAMS = ['qemu-system-x86_64', 'dnsmasq', 'ip', 'unshare', 'apt-get', 'mmdebstrap', 'tar']
+const missing = PROGRAMS.filter((name) => spawnSync('which', [name]).status !== 0)
+const skip = missing.length > 0 ? `not installed: ${missing.join(', ')}` : process.getuid?.() !== 0 && 'not root'
+
+if (process.env['BAREBOAT_GUEST_TEST'] === undefined)
+  test('a kit boots, runs workloads and obeys its agent', { skip }, async () => {
+    mkdirSync(CACHE, { recursive: true })
+    const kits = createKits({
+      directory: join(CACHE, 'kits'),
+      log: quietLog,
+      source: createDebianArchive({ stateDirectory: join(CACHE, 'apt'), log: quietLog }),
+      inflateXz,
+    })
+    const kit = await kits.build()
+    makeRoots()
+    const result = spawnSync('unshare', ['--net', process.execPath, '--test', import.meta.filename], {
+      env: {
+        ...process.env,
+        BAREBOAT_GUEST_TEST: kit.kernelPath.replace(/\/kernel$/, ''),
+        NODE_TEST_CONTEXT: undefined,
+      },
+      encoding: 'utf8',
+    })
+    console.log(result.stdout)
+    assert.equal(result.status, 0, result.stderr)
+  })
+else inNamespace(process.env['BAREBOAT_GUEST_TEST'])
+
+function makeRoots(): void {
+  const folder = join(CACHE, 'busybox')
+  const script = `set -e; rm -rf ${folder}; mkdir -p ${folder}/bin ${folder}/etc ${folder}/tmp
+    cp $(which busybox) ${folder}/bin/busybox
+    for a in sh cat id env sleep stty seq pwd head md5sum kill true; do ln -s busybox ${folder}/bin/$a; done
+    echo root:x:0:0::/root:/bin/sh >${folder}/etc/passwd
+    tar -C ${folder} --owner=0 --group=0 -cf ${folder}.tar .`
+  execFileSync('sh', ['-c', script])
+  const systemd = join(CACHE, 'systemd.tar')
+  if (existsSync(systemd)) return
+  const aside = join(CACHE, 'systemd.new.tar')
+  execFileSync(
+    'mmdebstrap',
+    ['-q', '--variant=minbase', '--include=systemd-sysv,udev,dbus', 'bookworm', aside, 'http://deb.debian.org/debian'],
+    { stdio: 'ignore' },
+  )
+  renameSync(aside, systemd)
+}
+
+function inNamespace(kit: string): void {
+  const dhcp = setUpNetwork()
+  const keys = makeKeys()
+  const boot = (url: string, memoryMb = 1024) =>
+    startMachine({ kernel: join(kit, 'kernel'), initrd: join(kit, 'initrd'), url, memoryMb })
+  const rootfs = join(CACHE, 'busybox.tar')
+  const env = ['PATH=/bin']
+
+  test('a workload runs with exactly its user, variables and directory; agent commands work on it', async () => {
+    const argv = [
+      'sh',
+      '-c',
+      'echo out; echo err >&2; echo again >/dev/stdout; trap "echo int; exit 7" INT; seq 1 20000; while :; do sleep 0.2; done',
+    ]
+    const workload = { rootfs, argv, env, user: { uid: 1000, gid: 1000, groups: [1000, 27] }, workdir: '/made/here' }
+    await using server = await startBootServer(workload, keys)
+    server.faults.rootfsCuts = 1
+    await using machine = boot(server.url)
+    await server.waitFor('stage/running')
+    assert.deepEqual(
+      server.told.map((t) => t.what),
+      ['stage/initrd', 'stage/rootfs', 'stage/init', 'stage/running'],
+    )
+    assert.match(machine.console(), /did not arrive whole \(try 1 of 2\)/)
+    await using agent = await connect(keys)
+
+    const enter = async (user: string, ...argv: string[]) =>
+      agent.run(`enter ${user} PATH=/bin a.b=${quote("it's\nnew")} -- ${argv.map(quote).join(' ')}`)
+    const words = await enter('1000 1000 1000,27 /tmp', 'env')
+    assert.equal(words.stdout.toString(), "PATH=/bin\na.b=it's\nnew\n")
+    assert.match((await enter('1000 1000 1000,27 /tmp', 'id')).stdout.toString(), /uid=1000 gid=1000 groups=27,1000/)
+    for (const [code, argv] of [
+      [0, ['true']],
+      [42, ['sh', '-c', 'exit 42']],
+      [137, ['sh', '-c', 'kill -9 $$']],
+      [127, ['nosuch']],
+      [127, ['/nosuch']],
+      [126, ['/etc/passwd']],
+      [126, ['/etc']],
+    ] as const)
+      assert.equal((await enter('0 0 0 /', ...argv)).code, code, argv.join(' '))
+
+    const blob = randomBytes(10 << 20)
+    const put = await agent.run("enter 0 0 '' / PATH=/bin -- sh -c 'cat >/tmp/blob'", blob)
+    assert.equal(put.code, 0)
+    const archive = await agent.run('tar-out /tmp/blob')
+    assert.equal((await agent.run('tar-in /made', archive.stdout)).code, 0)
+    assert.ok((await enter('0 0 0 /', 'cat', '/made/blob')).stdout.equals(blob))
+    assert.match((await agent.run('stat-path /bin/sh')).stdout.toString(), /^a1ff 7 0 0 \d+ YnVzeWJveA==\n$/)
+    assert.equal((await agent.run('stat-path /nosuch')).code, 1)
+    assert.match((await agent.run('top')).stdout.toString(), /^PID\tUSER\tTIME\tCOMMAND\n\d+\t1000\t.*sh -c echo out/)
+
+    const terminal = await agent.start('enter 0 0 0 / PATH=/bin -- sh', { rows: 40, cols: 120 })
+    const ran = collect(terminal)
+    terminal.write('stty size; exit 3\n')
+    const { code, stdout } = await ran
+    assert.equal(code, 3)
+    assert.match(stdout.toString(), /40 120/)
+
+    assert.equal((await agent.run('trim stdout 60000')).code, 0)
+    const follow = collect(await agent.start('follow stdout 60000'))
+    assert.equal((await agent.run('signal INT')).code, 0)
+    const rest = (await follow).stdout.toString()
+    assert.ok(rest.endsWith('20000\nint\n'), rest.slice(-40))
+    assert.equal((await agent.run('follow stderr 0')).stdout.toString(), 'err\n')
+    assert.equal((await agent.run('wait')).stdout.toString(), '7\n')
+    await server.waitFor('exit/7')
+    await agent.run('power-off')
+    await machine.ended
+  })
+
+  test('a terminal, standard input, and the end of it', async () => {
+    await using server = await startBootServer({ rootfs, argv: ['sh'], env, tty: true, stdin: true }, keys)
+    await using machine = boot(server.url, 512)
+    await server.waitFor('stage/running')
+    await using agent = await connect(keys)
+    const follow = collect(await agent.start('follow stdout 0'))
+    await agent.run('resize 33 101')
+    await agent.run('feed', 'stty size\n')
+    await agent.run('feed', 'exit 5\n')
+    assert.match((await follow).stdout.toString(), /33 101\r\n/)
+    await server.waitFor('exit/5')
+    await agent.run('power-off')
+    await machine.ended
+  })
+
+  test('a machine whose memory does not suffice says so', async () => {
+    await using server = await startBootServer({ rootfs, rootfsBytes: 900 << 20, argv: ['true'], env }, keys)
+    await using machine = boot(server.url, 512)
+    assert.match((await server.waitFor('failed/rootfs')).body, /needs 900 MB of memory .* has \d+ MB free/)
+    assert.match(machine.console(), /FAILED at rootfs/)
+  })
+
+  test('an unmodified Debian with systemd runs as an OS and powers off', async () => {
+    await using server = await startBootServer({ mode: 'os', rootfs: join(CACHE, 'systemd.tar') }, keys)
+    await using machine = boot(server.url, 2048)
+    await server.waitFor('stage/running')
+    await using agent = await connect(keys)
+    const ran = await agent.run("enter 0 0 0 / PATH=/bin:/usr/bin -- sh -c 'readlink /proc/1/exe; hostname; tty'")
+    assert.equal(ran.stdout.toString(), '/usr/lib/systemd/systemd\nlab-host\nnot a tty\n')
+    const terminal = await collect(await agent.start('enter 0 0 0 / PATH=/bin -- tty', { rows: 24, cols: 80 }))
+    assert.match(terminal.stdout.toString(), /^\/dev\/pts\/\d/)
+    await agent.run('power-off')
+    await machine.ended
+    assert.match(machine.console(), /Power down/)
+  })
+
+  after(() => void dhcp.kill())
+}

@@ -1,0 +1,75 @@
+/**
+ * Writes the recordings in test/packets/ipmi again: a relay between a client and a BMC prints each datagram, `>` to the BMC, `<` from it.
+ * The relay has the BMC's port at another address, since ipmitool ends a console whose BMC names another port than the session's.
+ * `node test/fakes/ipmi-recorder.ts`, with ipmi_sim, ipmitool and ipmipower installed.
+ */
+import { spawn } from 'node:child_process'
+import { createSocket, type RemoteInfo } from 'node:dgram'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startBmcSim } from './bmc-sim.ts'
+import { startIpmiSim } from './ipmi-sim.ts'
+
+const IPMITOOL = ['ipmitool', '-I', 'lanplus', '-H', '127.0.0.2', '-U', 'admin', '-P', 'secret', '-p', 'PORT']
+const RECORDINGS = [
+  { file: 'ipmitool-suite-3-power-on.txt', bmc: 'ipmi_sim', args: [...IPMITOOL, '-C', '3', 'chassis', 'power', 'on'] },
+  {
+    file: 'ipmitool-suite-3-bootdev.txt',
+    bmc: 'ipmi_sim',
+    args: [...IPMITOOL, '-C', '3', 'chassis', 'bootdev', 'pxe'],
+  },
+  {
+    file: 'ipmitool-suite-3-bootparam.txt',
+    bmc: 'ipmi_sim',
+    args: [...IPMITOOL, '-C', '3', 'chassis', 'bootparam', 'get', '5'],
+  },
+  { file: 'ipmitool-suite-17-refused.txt', bmc: 'ipmi_sim', args: [...IPMITOOL, '-C', '17', 'chassis', 'status'] },
+  {
+    file: 'ipmitool-suite-3-sol.txt',
+    bmc: 'ipmi_sim',
+    args: ['script', '-qec', [...IPMITOOL, '-C', '3', 'sol', 'activate'].join(' '), '/dev/null'],
+  },
+  { file: 'ipmitool-suite-17-status.txt', bmc: 'bmc-sim', args: [...IPMITOOL, '-C', '17', 'chassis', 'status'] },
+  {
+    file: 'ipmipower-suite-17-on.txt',
+    bmc: 'bmc-sim',
+    args: ['ipmipower', '-D', 'LAN_2_0', '-I', '17', '-h', '127.0.0.2:PORT', '-u', 'admin', '-p', 'secret', '--on'],
+  },
+] as const
+
+for (const { file, bmc, args } of RECORDINGS) {
+  await using sim = bmc === 'ipmi_sim' ? await startIpmiSim() : await startBmcSim()
+  const lines: string[] = []
+  const back = createSocket('udp4')
+  const front = createSocket('udp4')
+  let client: RemoteInfo | undefined
+  const note = (direction: string, bytes: Uint8Array) => void lines.push(`${direction} ${bytes.toHex()}`)
+  front.on('message', (bytes, from) => {
+    client = from
+    note('>', bytes)
+    back.send(bytes, sim.port, '127.0.0.1')
+  })
+  back.on('message', (bytes) => {
+    note('<', bytes)
+    if (client) front.send(bytes, client.port, client.address)
+  })
+  await new Promise<void>((resolve) => front.bind(sim.port, '127.0.0.2', resolve))
+  const argv = args.map((arg) => arg.replace('PORT', String(sim.port)))
+  const child = spawn(argv[0]!, argv.slice(1), { stdio: ['pipe', 'ignore', 'ignore'] })
+  if (file.includes('sol'))
+    for (const [text, afterMs] of [
+      ['hello\r', 1500],
+      ['~.', 2500],
+    ] as const)
+      setTimeout(() => child.stdin.write(text), afterMs)
+  await new Promise((resolve) => child.once('exit', resolve))
+  front.close()
+  back.close()
+  const origin = bmc === 'ipmi_sim' ? 'OpenIPMI ipmi_sim 2.0.33' : "bareboat's simulated BMC (test/fakes/bmc-sim.ts)"
+  const shown = args.join(' ')
+  writeFileSync(
+    join(import.meta.dirname, '../packets/ipmi', file),
+    `# ${shown}\n# with ${origin}; user admin, password secret\n${lines.join('\n')}\n`,
+  )
+  console.log(file, lines.length)
+}

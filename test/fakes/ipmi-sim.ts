@@ -1,0 +1,124 @@
+/** Runs OpenIPMI's `ipmi_sim` as one BMC whose machine is a file: what `chassis_control` asks of it is kept there. */
+import { spawn, spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { createSocket } from 'node:dgram'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { poll, sleep } from '../../src/base/clock.ts'
+
+export interface IpmiSim extends AsyncDisposable {
+  readonly port: number
+  /** What the chassis was told, one line each: `power 1`. */
+  trace(): string[]
+  /** Resolves with the serial console's next connection: ipmi_sim connects again a while after it lost one. */
+  readonly serial: Server
+}
+
+/** True when the program is there. */
+export function hasProgram(name: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0
+}
+
+/**
+ * Starts it on loopback; user `admin`, password `secret`.
+ * @param serve what a connection of the serial console does; by default it echoes
+ */
+export async function startIpmiSim(
+  serve: (serial: Socket) => void = (serial) => serial.pipe(serial),
+): Promise<IpmiSim> {
+  const dir = mkdtempSync(join(tmpdir(), 'ipmi-sim-'))
+  const serial = createServer((socket) => {
+    socket.on('error', () => {})
+    serve(socket)
+  })
+  await new Promise<void>((resolve) => serial.listen(0, '127.0.0.1', resolve))
+  const serialAddress = serial.address()
+  const serialPort = typeof serialAddress === 'object' ? serialAddress!.port : 0
+  const port = await freeUdpPort()
+  const auths = ['callback', 'user', 'operator', 'admin'].map(
+    (level) => `    allowed_auths_${level} none md2 md5 straight`,
+  )
+  writeFileSync(
+    join(dir, 'lan.conf'),
+    [
+      'name "node0"',
+      'set_working_mc 0x20',
+      '  startlan 1',
+      `    addr 127.0.0.1 ${port}`,
+      '    priv_limit admin',
+      ...auths,
+      '    guid a123456789abcdefa123456789abcdef',
+      '  endlan',
+      `  chassis_control "${dir}/chassis.sh 0x20"`,
+      `  sol "tcp:127.0.0.1:${serialPort}" 115200`,
+      '  user 1 true  ""      "test"   user  10 none md2 md5 straight',
+      '  user 2 true  "admin" "secret" admin 10 none md2 md5 straight',
+      '',
+    ].join('\n'),
+  )
+  writeFileSync(
+    join(dir, 'node0.emu'),
+    'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n',
+  )
+  writeFileSync(join(dir, 'chassis.sh'), CHASSIS)
+  chmodSync(join(dir, 'chassis.sh'), 0o755)
+  writeFileSync(join(dir, 'log'), '')
+  mkdirSync(join(dir, 'state'))
+  const child = spawn('ipmi_sim', ['-n', '-c', 'lan.conf', '-f', 'node0.emu', '-s', 'state'], {
+    cwd: dir,
+    stdio: 'ignore',
+  })
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const isReady = await poll(() => answersPing(port), { everyMs: 50, deadlineMs: 5000 })
+  if (!isReady) throw new Error('ipmi_sim does not answer')
+  return {
+    port,
+    serial,
+    trace: () => readFileSync(join(dir, 'log'), 'utf8').trim().split('\n'),
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await ended
+      await new Promise<void>((resolve) => void serial.close(() => resolve()))
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** `0x20 get power boot` prints `power:1` and so on; `0x20 set power 1` keeps it. */
+const CHASSIS = `#!/bin/sh
+cd "$(dirname "$0")" || exit 1
+shift; verb=$1; shift
+if [ "$verb" = get ]; then
+  for key in "$@"; do
+    case $key in power) default=0 ;; *) default=none ;; esac
+    echo "$key:$(cat "$key" 2>/dev/null || echo $default)"
+  done
+  exit 0
+fi
+echo "$*" >>log
+case $1 in
+  power | boot) echo "$2" >"$1" ;;
+  shutdown) echo 0 >power ;;
+esac
+`
+
+async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4')
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  const { port } = socket.address()
+  await new Promise<void>((resolve) => void socket.close(() => resolve()))
+  return port
+}
+
+async function answersPing(port: number): Promise<true | undefined> {
+  const socket = createSocket('udp4')
+  try {
+    const answer = new Promise<true>((resolve) => socket.once('message', () => resolve(true)))
+    socket.on('error', () => {})
+    socket.send(Buffer.from('0600ff06000011be80000000', 'hex'), port, '127.0.0.1')
+    return await Promise.race([answer, sleep(100).then(() => undefined)])
+  } finally {
+    socket.close()
+  }
+}

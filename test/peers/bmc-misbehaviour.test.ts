@@ -1,0 +1,198 @@
+/** The IPMI driver against the ways in which real BMCs go wrong, each an option of the simulated BMC. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { sleep } from '../../src/base/clock.ts'
+import { quietLog } from '../../src/base/log.ts'
+import { createIpmiBmc, type IpmiBmcOptions } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
+import { startBmcSim, type BmcSimOptions } from '../fakes/bmc-sim.ts'
+
+const patience = { offMs: 20, pollMs: 50, deadlineMs: 8000 }
+
+async function rig(sim: BmcSimOptions, more: Partial<IpmiBmcOptions> = {}) {
+  const stack = new AsyncDisposableStack()
+  const fake = stack.use(await startBmcSim(sim))
+  const bmc = stack.use(
+    createIpmiBmc({
+      host: '127.0.0.1',
+      port: fake.port,
+      user: 'admin',
+      password: 'secret',
+      log: quietLog,
+      patience,
+      paceMs: 0,
+      ...more,
+    }),
+  )
+  return { sim: fake, bmc, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+  const startMs = performance.now()
+  await work()
+  return (performance.now() - startMs) / 1000
+}
+
+for (const seed of [1, 2, 3])
+  test(
+    `30 % of packets lost each way, seed ${seed}: every power write is done exactly once`,
+    { timeout: 60_000 },
+    async () => {
+      await using it = await rig({ loss: 0.3, seed }, { patience: { ...patience, resendMs: 60_000, deadlineMs: 1500 } })
+      // A lost command may end in a timeout; what may not happen is a second one.
+      for (const action of ['on', 'cycle', 'off'] as const)
+        await it.bmc.set(action).catch((error: Error) => assert.match(error.message, /did not answer the command/))
+      for (let i = 1; i < it.sim.trace.length; i++)
+        assert.notEqual(it.sim.trace[i], it.sim.trace[i - 1], it.sim.trace.join(', '))
+    },
+  )
+
+test('a lost power command is sent once more after the state was read, and no third time', async () => {
+  await using it = await rig(
+    { losesPowerAnswers: true, ignoresPower: true },
+    { patience: { ...patience, resendMs: 300, deadlineMs: 4500 } },
+  )
+  await assert.rejects(it.bmc.set('on'), { code: 'timeout', message: /did not answer the command "on"/ })
+  assert.deepEqual(it.sim.trace, ['on', 'on'])
+})
+
+test('power commands whose answers are all lost are done once each', async () => {
+  await using it = await rig({ losesPowerAnswers: true })
+  await it.bmc.set('on')
+  await it.bmc.set('cycle')
+  assert.deepEqual(it.sim.trace, ['on', 'off', 'on'])
+})
+
+test('every answer twice, and one with a wrong number before it', async () => {
+  await using it = await rig({ duplicates: true, wrongSequence: true })
+  await it.bmc.set('on')
+  assert.equal(await it.bmc.status(), 'on')
+  await it.bmc.setBoot({ device: 'pxe', firmware: 'uefi', once: true })
+  assert.equal(Buffer.from(it.sim.bootFlags).toString('hex'), 'a004000000')
+})
+
+test('power that shows 1.2 s later: done means seen', async () => {
+  await using it = await rig({ powerDelayMs: 1200 })
+  assert.ok((await secondsOf(() => it.bmc.set('on'))) > 1.1)
+  assert.equal(it.sim.isOn, true)
+  assert.deepEqual(it.sim.trace, ['on'])
+})
+
+test('a BMC that says OK and does nothing is a timeout that says what it still says', async () => {
+  await using it = await rig({ ignoresPower: true }, { patience: { ...patience, deadlineMs: 1000 } })
+  await assert.rejects(it.bmc.set('on'), {
+    code: 'timeout',
+    message: /took the command "on" and after 1 s it still says "off"/,
+  })
+  assert.deepEqual(it.sim.trace, ['on'])
+})
+
+test('a BMC whose last proof is wrong is not believed', async () => {
+  await using it = await rig({ wrongRakp4: true })
+  await assert.rejects(it.bmc.status(), { code: 'bad_peer', message: /its last proof \(RAKP 4\) is wrong/ })
+})
+
+test('a BMC without a free session says so', async () => {
+  await using it = await rig({ maxSessions: 0 })
+  await assert.rejects(it.bmc.status(), { code: 'exhausted', message: /all its sessions are taken/ })
+})
+
+test('a wrong password frees its slot on the BMC', async () => {
+  await using it = await rig({ maxSessions: 1, password: 'other' })
+  for (let i = 0; i < 3; i++) await assert.rejects(it.bmc.status(), { code: 'unauthorized' })
+  await sleep(20)
+  assert.equal(it.sim.sessions, 0)
+})
+
+test('a BMC that never closes does not hold us for long', async () => {
+  const it = await rig({ ignoresClose: true })
+  await it.bmc.status()
+  assert.ok((await secondsOf(() => it[Symbol.asyncDispose]())) < 1)
+})
+
+test('a BMC that is silent on suites that it lacks is asked for the next one within a second', async () => {
+  await using it = await rig({ cipherSuites: [3], silentOnSuites: true })
+  assert.ok((await secondsOf(() => it.bmc.status())) < 1.5)
+})
+
+test('a busy BMC is asked again; a user who is only operator gets by; one who is only user can read', async () => {
+  await using busy = await rig({ busyAnswers: 3 })
+  assert.equal(await busy.bmc.status(), 'off')
+  await using operator = await rig({ level: 'operator' })
+  await operator.bmc.set('on')
+  await using user = await rig({ level: 'user' })
+  await assert.rejects(user.bmc.status(), { code: 'forbidden', message: /may not be operator/ })
+})
+
+test('a BMC that kept something else than the boot override is an error that says what', async () => {
+  await using it = await rig({ ignoresBootOptions: true })
+  await assert.rejects(it.bmc.setBoot({ device: 'pxe', firmware: 'uefi', once: true }), {
+    code: 'bad_peer',
+    message: /kept the device "none", not "pxe"/,
+  })
+})
+
+test('a BMC that forgot its sessions is logged in to again within 2 s', async () => {
+  await using it = await rig({})
+  await it.bmc.status()
+  it.sim.forgetSessions()
+  assert.ok((await secondsOf(() => it.bmc.status())) < 2)
+})
+
+test('an idle session is closed, and an aborted signal ends a question at once', async () => {
+  await using it = await rig({}, { idleMs: 50 })
+  await it.bmc.status()
+  assert.equal(it.sim.sessions, 1)
+  await sleep(150)
+  assert.equal(it.sim.sessions, 0)
+  await using deaf = await rig({ loss: 1 })
+  const took = await secondsOf(() => assert.rejects(deaf.bmc.status(AbortSignal.timeout(100))))
+  assert.ok(took < 0.5)
+})
+
+test('a deaf BMC is unreachable after 7 tries', { timeout: 15_000 }, async () => {
+  await using it = await rig({ loss: 1 })
+  const took = await secondsOf(() =>
+    assert.rejects(it.bmc.status(), { code: 'unreachable', message: /no answer in 7 tries/ }),
+  )
+  assert.ok(took < 8)
+})
+
+test('the console: 4 KiB both ways over a link that loses 10 %, in order, once', { timeout: 60_000 }, async () => {
+  await using it = await rig({ loss: 0.1, seed: 5 })
+  await using console = await it.bmc.console!()
+  const sent = Buffer.from(Array.from({ length: 512 }, (_, i) => `line ${String(i).padStart(3, '0')}`).join(''))
+  const reading = readUntil(console, sent.length)
+  await console.write(sent)
+  assert.equal((await reading).toString(), sent.toString())
+})
+
+test('the console: a break arrives, takeover ends the first with an error, disposing ends it without', async () => {
+  await using it = await rig({})
+  const first = await it.bmc.console!()
+  await first.sendBreak()
+  assert.equal(it.sim.breaks, 1)
+  const lost = assert.rejects(readUntil(first, 1), { code: 'conflict', message: /the BMC ended it/ })
+  const second = await it.bmc.console!({ takeOver: true })
+  await lost
+  await assert.rejects(first.write(Buffer.from('x')), { code: 'conflict' })
+  await first[Symbol.asyncDispose]()
+  const end = readUntil(second, 1000)
+  it.sim.say('hello')
+  await sleep(50)
+  await second[Symbol.asyncDispose]()
+  assert.equal((await end).toString(), 'hello')
+  await it.bmc[Symbol.asyncDispose]()
+  await sleep(20)
+  assert.equal(it.sim.sessions, 0)
+})
+
+async function readUntil(console: AsyncIterable<Uint8Array>, lengthBytes: number): Promise<Buffer> {
+  const parts: Uint8Array[] = []
+  let got = 0
+  for await (const bytes of console) {
+    parts.push(bytes)
+    got += bytes.length
+    if (got >= lengthBytes) break
+  }
+  return Buffer.concat(parts)
+}
