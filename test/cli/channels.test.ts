@@ -28,7 +28,7 @@ function serveRun(
     stream: (response) => {
       let id = 0
       for (const [afterMs, action, attributes] of [
-        [100, 'state', { state: 'preparing' }],
+        [100, 'state', { transition: 'begin' }],
         [3200, 'stage', { stage: 'dhcp' }],
         [12_300, 'stage', { stage: 'kernel' }],
         [20_000, 'stage', { stage: 'init' }],
@@ -148,6 +148,33 @@ test('the first interrupt stops the container, the second kills it', async () =>
   assert.equal(await code, 137)
   assert.deepEqual(asked, ['stop', 'kill'])
   assert.match(terminal.stderr(), /stopping "web"; interrupt again to kill it/)
+})
+
+test('an interrupt during the boot ends the run with 130, not with success', async () => {
+  await using api = await startFakeApi()
+  const { promise: stopped, resolve } = Promise.withResolvers<void>()
+  serveRun(
+    api,
+    async (channel) => {
+      await stopped
+      channel.control({ type: 'exit', code: 0 })
+      channel.close()
+    },
+    { state: 'exited' },
+  )
+  api.on('GET /v1/events', {
+    headers: { 'content-type': 'text/event-stream' },
+    stream: (response) => void response.write(':\n\n'),
+  })
+  api.on('POST /v1/containers/:id/stop', () => {
+    resolve()
+    return { json: aContainer({ state: 'stopping' }) }
+  })
+  const terminal = fakeTerminal(api)
+  const code = runCli(['run', '-q', 'alpine'], terminal.io)
+  await until(() => api.requests.some(({ path }) => path.endsWith('/attach')))
+  terminal.signal('SIGINT')
+  assert.equal(await code, 130)
 })
 
 test('a run with a terminal goes raw once the workload is there, tells its size, and detaches by its keys', async () => {
