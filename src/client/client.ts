@@ -145,7 +145,7 @@ export function createClient(endpoint: Endpoint) {
     kits: {
       list: (options: Signalled = {}) => ask<{ kits: Kit[]; imported: ImportedFile[] }>('GET', '/v1/kits', options),
       build: (
-        request: { flavour?: 'generic' | 'cloud'; mirror?: string; force?: boolean },
+        request: { flavour?: 'full' | 'cloud'; force?: boolean },
         onProgress: OnProgress,
         options: Signalled = {},
       ) => follow<Kit>('POST', '/v1/kits/build', { json: request, ...options }, onProgress),

@@ -138,7 +138,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       blobs,
       now,
       random: Math.random,
-      kernels: { files: (_arch, kernel, initrd) => bootFiles(kits, kernel, initrd) },
+      kernels: { files: (arch, kernel, initrd) => bootFiles(kits, arch, kernel, initrd) },
       kernelParams: config.kernelParams,
       machines: machineStore.list,
       machineById: machineStore.byId,
@@ -211,8 +211,13 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 }
 
 /** Kernel and initrd: the default kit's, or imported ones. */
-async function bootFiles(kits: Kits, kernel: string | undefined, initrd: string | undefined) {
+async function bootFiles(kits: Kits, arch: string, kernel: string | undefined, initrd: string | undefined) {
   const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open()
+  if (kit && kit.manifest.architecture !== arch)
+    throw new AppError(
+      'unsupported',
+      `Cannot boot an image for ${arch}: the kit is for ${kit.manifest.architecture}; name an imported --kernel and --initrd`,
+    )
   return {
     kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernels', kernel)),
     initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrds', initrd)),

@@ -25,7 +25,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--rootfs': ['ram'],
   '--arch': ['amd64', 'arm64'],
   '--type': ['container', 'image', 'machine'],
-  '--flavour': ['generic', 'cloud'],
+  '--flavour': ['full', 'cloud'],
   '--firmware': ['bios', 'uefi'],
   '--platform': ['linux/amd64', 'linux/arm64'],
   action: ['status', 'on', 'off', 'cycle', 'soft-off'],
