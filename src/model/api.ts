@@ -89,6 +89,11 @@ export const pullRequest = z
     platform: z.string().max(64).optional().describe('os/architecture[/variant]'),
     plainHttp: z.boolean().default(false),
     insecure: z.boolean().default(false),
+    ca: z
+      .string()
+      .max(1 << 20)
+      .optional()
+      .describe('certificates of further authorities, PEM'),
     policy: z.enum(['missing', 'always', 'never']).default('always'),
   })
   .strict()

@@ -164,8 +164,12 @@ export function imageRoutes({ images, blobs, uploadDir }: ImageRoutesDeps): Open
     (c) => {
       const { reference, ...options } = c.req.valid('json')
       return eventStream(async (send, signal) => {
-        const { platform, ...access } = options
-        const wanted = platform === undefined ? access : { ...access, platform }
+        const { platform, ca, ...access } = options
+        const wanted = {
+          ...access,
+          ...(platform === undefined ? {} : { platform }),
+          ...(ca === undefined ? {} : { ca }),
+        }
         send('done', summaryOf(await images.pull(reference, wanted, tellProgress(send), signal)))
       })
     },
