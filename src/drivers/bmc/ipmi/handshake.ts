@@ -131,7 +131,7 @@ async function opening(
     if (!sameAlgorithms(response.accepted, suite))
       throw badPeer(login, `it answered cipher suite ${suite.id} with other algorithms`)
     if (suite.id !== login.cipherSuites[0])
-      log.warn('weaker cipher suite used', {
+      log.debug('weaker cipher suite used', {
         address: login.address,
         cipherSuite: suite.id,
         wanted: login.cipherSuites[0],
