@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { AppError } from '../base/errors.ts'
+import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
@@ -83,6 +83,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const power = stack.use(
     createPower({
       log,
+      now,
       events,
       intents: createIntentStore(database.db, now),
       passwordOf: machineStore.bmcPassword,
@@ -94,7 +95,13 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const iface = config.interface === '' ? undefined : findInterface(config.interface)
   const httpUrl = `http://${iface?.address ?? '127.0.0.1'}:${config.httpPort}`
   const directory = await openDirectory(machineStore, boots, httpUrl)
-  stack.defer(events.listen((event) => void (event.kind === 'machine' && directory.refresh())))
+  stack.defer(
+    events.listen((event) => {
+      if (event.kind !== 'machine') return
+      const work = [directory.refresh(), ...(event.action === 'destroy' ? [power.forget(event.subjectId)] : [])]
+      Promise.all(work).catch((error: unknown) => log.error('machine change not followed', { error: explain(error) }))
+    }),
+  )
 
   // Containers, and the boots that they are for
   const reports = {
@@ -126,7 +133,6 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   containers = stack.use(
     createContainers({
       log,
-      events,
       store: containerStore,
       boots,
       boot,
@@ -138,7 +144,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       blobs,
       now,
       random: Math.random,
-      kernels: { files: (_arch, kernel, initrd) => bootFiles(kits, kernel, initrd) },
+      kernels: { files: (arch, kernel, initrd) => bootFiles(kits, arch, kernel, initrd) },
       kernelParams: config.kernelParams,
       machines: machineStore.list,
       machineById: machineStore.byId,
@@ -211,8 +217,13 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 }
 
 /** Kernel and initrd: the default kit's, or imported ones. */
-async function bootFiles(kits: Kits, kernel: string | undefined, initrd: string | undefined) {
+async function bootFiles(kits: Kits, arch: string, kernel: string | undefined, initrd: string | undefined) {
   const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open()
+  if (kit && kit.manifest.architecture !== arch)
+    throw new AppError(
+      'unsupported',
+      `Cannot boot an image for ${arch}: the kit is for ${kit.manifest.architecture}; name an imported --kernel and --initrd`,
+    )
   return {
     kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernels', kernel)),
     initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrds', initrd)),

@@ -89,6 +89,11 @@ export const pullRequest = z
     platform: z.string().max(64).optional().describe('os/architecture[/variant]'),
     plainHttp: z.boolean().exactOptional().describe('as configured, and for a loopback registry what it speaks'),
     insecure: z.boolean().exactOptional().describe('as configured when absent'),
+    ca: z
+      .string()
+      .max(1 << 20)
+      .exactOptional()
+      .describe('certificates of further authorities, PEM'),
     policy: z.enum(['missing', 'always', 'never']).default('always'),
   })
   .strict()

@@ -5,10 +5,12 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, renameSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { parseDeb } from '../../src/formats/deb/deb.ts'
+import { parseTarMembers } from '../../src/formats/deb/tar-members.ts'
 import { quietLog } from '../../src/base/log.ts'
 import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
 import { inflateXz } from '../../src/drivers/debian/xz.ts'
@@ -23,14 +25,18 @@ const skip = missing.length > 0 ? `not installed: ${missing.join(', ')}` : proce
 if (process.env['BAREBOAT_GUEST_TEST'] === undefined)
   test('a kit boots, runs workloads and obeys its agent', { skip }, async () => {
     mkdirSync(CACHE, { recursive: true })
+    const source = createDebianArchive({ stateDirectory: join(CACHE, 'apt'), log: quietLog })
     const kits = createKits({
       directory: join(CACHE, 'kits'),
       log: quietLog,
-      source: createDebianArchive({ stateDirectory: join(CACHE, 'apt'), log: quietLog }),
+      source,
       inflateXz,
     })
     const kit = await kits.build()
-    makeRoots()
+    const [busybox] = await source.describe(['busybox-static'])
+    const { data } = parseDeb(await source.fetch(busybox!))
+    const program = parseTarMembers(await inflateXz(data.bytes)).find((m) => m.path === 'usr/bin/busybox')
+    makeRoots(program!.bytes)
     const result = spawnSync('unshare', ['--net', process.execPath, '--test', import.meta.filename], {
       env: {
         ...process.env,
@@ -44,10 +50,12 @@ if (process.env['BAREBOAT_GUEST_TEST'] === undefined)
   })
 else inNamespace(process.env['BAREBOAT_GUEST_TEST'])
 
-function makeRoots(): void {
+function makeRoots(busybox: Uint8Array): void {
   const folder = join(CACHE, 'busybox')
-  const script = `set -e; rm -rf ${folder}; mkdir -p ${folder}/bin ${folder}/etc ${folder}/tmp
-    cp $(which busybox) ${folder}/bin/busybox
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(join(folder, 'bin'), { recursive: true })
+  writeFileSync(join(folder, 'bin/busybox'), busybox, { mode: 0o755 })
+  const script = `set -e; mkdir -p ${folder}/etc ${folder}/tmp
     for a in sh cat id env sleep stty seq pwd head md5sum kill true; do ln -s busybox ${folder}/bin/$a; done
     echo root:x:0:0::/root:/bin/sh >${folder}/etc/passwd
     tar -C ${folder} --owner=0 --group=0 -cf ${folder}.tar .`
@@ -92,6 +100,7 @@ function inNamespace(kit: string): void {
     const enter = async (user: string, ...argv: string[]) =>
       agent.run(`enter ${user} PATH=/bin a.b=${quote("it's\nnew")} -- ${argv.map(quote).join(' ')}`)
     const words = await enter('1000 1000 1000,27 /tmp', 'env')
+    assert.equal(words.stderr, '')
     assert.equal(words.stdout.toString(), "PATH=/bin\na.b=it's\nnew\n")
     assert.match((await enter('1000 1000 1000,27 /tmp', 'id')).stdout.toString(), /uid=1000 gid=1000 groups=27,1000/)
     for (const [code, argv] of [
@@ -135,15 +144,17 @@ function inNamespace(kit: string): void {
   })
 
   test('a terminal, standard input, and the end of it', async () => {
-    await using server = await startBootServer({ rootfs, argv: ['sh'], env, tty: true, stdin: true }, keys)
+    await using server = await startBootServer(
+      { rootfs, argv: ['sh', '-c', 'read word; stty size; echo $word; exit 5'], env, tty: true, stdin: true },
+      keys,
+    )
     await using machine = boot(server.url, 512)
     await server.waitFor('stage/running')
     await using agent = await connect(keys)
     const follow = collect(await agent.start('follow stdout 0'))
     await agent.run('resize 33 101')
-    await agent.run('feed', 'stty size\n')
-    await agent.run('feed', 'exit 5\n')
-    assert.match((await follow).stdout.toString(), /33 101\r\n/)
+    await agent.run('feed', 'typed\n')
+    assert.match((await follow).stdout.toString(), /33 101\r\ntyped\r\n$/)
     await server.waitFor('exit/5')
     await agent.run('power-off')
     await machine.ended

@@ -231,11 +231,17 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
       )
     const target = blobPath(this.#paths, diffId)
     await mkdir(dirname(target), { recursive: true, mode: 0o700 })
-    this.#usedBytes += sizeBytes
-    await rename(job.indexPath, indexPath(this.#paths, diffId))
-    await rename(job.blobPath, target)
-    await syncDirectory(dirname(target))
-    await syncDirectory(dirname(dirname(target)))
+    try {
+      await rename(job.indexPath, indexPath(this.#paths, diffId))
+      await rename(job.blobPath, target)
+      this.#usedBytes += sizeBytes
+      await syncDirectory(dirname(target))
+      await syncDirectory(dirname(dirname(target)))
+    } catch (error) {
+      // What may not outlast a power cut must not look as if it were there.
+      await this.remove(diffId)
+      throw error
+    }
   }
 
   #roomBytes(): number {

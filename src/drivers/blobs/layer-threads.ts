@@ -13,6 +13,8 @@ export interface JobSource {
 
 /** Bytes per message: fewer, larger messages cost less; more are lost when the process is killed. */
 const MESSAGE_BYTES = 512 << 10
+/** A thread that made a larger index has grown by many times as much, and is not kept. */
+const BIG_INDEX_BYTES = 4 << 20
 /** Messages under way to a thread; beyond it the source waits. */
 const MESSAGES_AHEAD = 6
 
@@ -43,7 +45,12 @@ export class LayerThreads implements AsyncDisposable {
   async run(job: IngestJob, source: JobSource, signal: AbortSignal): Promise<Ingested> {
     const worker = await this.#acquire(signal)
     try {
-      return await conduct(worker, job, source, signal)
+      const ingested = await conduct(worker, job, source, signal)
+      if (ingested.indexBytes > BIG_INDEX_BYTES) this.#retire(worker)
+      return ingested
+    } catch (error) {
+      this.#retire(worker)
+      throw error
     } finally {
       this.#release(worker)
     }
@@ -89,6 +96,12 @@ export class LayerThreads implements AsyncDisposable {
     worker.on('error', gone)
     worker.on('exit', gone)
     return worker
+  }
+
+  /** A thread's memory is given back only with the thread. */
+  #retire(worker: Worker): void {
+    this.#all.delete(worker)
+    void worker.terminate()
   }
 
   #release(worker: Worker): void {

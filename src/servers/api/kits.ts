@@ -5,7 +5,7 @@ import { importedFile, kit, type ImportedFile, type Kit as KitView } from '../..
 import type { ImportedBootFile } from '../../services/kits/imported.ts'
 import type { Kit, Kits } from '../../services/kits/kits.ts'
 import { receive } from './images.ts'
-import { answers, newRouter } from './router.ts'
+import { answers, newRouter, streamRoute } from './router.ts'
 import { eventStream } from './streams.ts'
 
 export interface KitRoutesDeps {
@@ -90,24 +90,44 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
     },
   )
   for (const [room, kind] of Object.entries(KINDS) as ['kernels' | 'initrds', ImportedFile['kind']][]) {
-    app.post(`/${room}`, async (c) => {
-      const name = c.req.query('name') ?? ''
-      const take = kind === 'kernel' ? kits.importKernel : kits.importInitrd
-      if (c.req.header('content-type')?.startsWith('application/json') === true) {
-        await take(name, z.object({ url: z.url() }).parse(await c.req.json()).url, c.req.raw.signal)
-      } else {
-        const body = c.req.raw.body
-        if (!body) throw new AppError('invalid', 'Cannot import: the request has no body')
-        await using upload = await receive(body, uploadDir, c.req.raw.signal)
-        await take(name, upload.path, c.req.raw.signal)
-      }
-      const found = (await imports.list()).find((file) => file.kind === kind && file.name === name)
-      return c.json(found, 201)
-    })
-    app.delete(`/${room}/:name`, async (c) => {
-      await imports.remove(kind, c.req.param('name'))
-      return c.body(null, 204)
-    })
+    streamRoute(
+      app,
+      {
+        method: 'post',
+        path: `/${room}`,
+        summary: `Import a ${kind} of the site's own`,
+        query: { name: 'its name here' },
+        body: 'the file; or JSON {url}',
+        answer: ['application/json', 'ImportedFile'],
+      },
+      async (c) => {
+        const name = c.req.query('name') ?? ''
+        const take = kind === 'kernel' ? kits.importKernel : kits.importInitrd
+        if (c.req.header('content-type')?.startsWith('application/json') === true) {
+          await take(name, z.object({ url: z.url() }).parse(await c.req.json()).url, c.req.raw.signal)
+        } else {
+          const body = c.req.raw.body
+          if (!body) throw new AppError('invalid', 'Cannot import: the request has no body')
+          await using upload = await receive(body, uploadDir, c.req.raw.signal)
+          await take(name, upload.path, c.req.raw.signal)
+        }
+        const found = (await imports.list()).find((file) => file.kind === kind && file.name === name)
+        return c.json(found, 201)
+      },
+    )
+    streamRoute(
+      app,
+      {
+        method: 'delete',
+        path: `/${room}/{name}`,
+        summary: `Remove an imported ${kind}`,
+        answer: ['text/plain', 'done'],
+      },
+      async (c) => {
+        await imports.remove(kind, c.req.param('name')!)
+        return c.body(null, 204)
+      },
+    )
   }
   return app
 }

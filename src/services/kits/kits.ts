@@ -3,7 +3,6 @@
  * every file. A kit appears whole (written aside, synced, renamed) or not at all.
  */
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -128,7 +127,7 @@ export function createKits(deps: KitsDeps) {
   ): Promise<string> {
     if (!NAME.test(name))
       throw new AppError('invalid', `Cannot import "${name}": a name is letters, digits and . _ + -, at most 128 long`)
-    const source = /^https?:\/\//.test(from) ? await download(from, signal) : createReadStream(from)
+    const source = /^https?:\/\//.test(from) ? await download(from, signal) : await openToImport(from)
     const path = join(directory, 'imports', kind, name)
     await replaceFile(path, bounded(source, from))
     log.info('boot file imported', { kind, name })
@@ -219,6 +218,14 @@ async function writeSynced(path: string, chunks: Iterable<Uint8Array> | AsyncIte
 async function syncDirectory(path: string): Promise<void> {
   await using handle = await open(path, 'r')
   await handle.sync()
+}
+
+async function openToImport(from: string): Promise<AsyncIterable<Uint8Array>> {
+  const file = await open(from).catch((cause: unknown) => {
+    if (systemCode(cause) !== 'ENOENT') throw cause
+    throw new AppError('not_found', `Cannot import "${from}": there is no such file`, { cause })
+  })
+  return file.createReadStream()
 }
 
 async function downloadByFetch(url: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {

@@ -5,7 +5,6 @@ import type { Register } from '../../verbs.ts'
 
 interface Flags {
   flavour?: string
-  mirror?: string
   force?: boolean
   quiet?: boolean
   json?: boolean
@@ -15,14 +14,13 @@ export const register: Register = (program, session) =>
   program
     .command('build')
     .summary('build a kit from Debian packages')
-    .option('--flavour <flavour>', 'kernel: generic (all drivers) or cloud (virtual machines)')
-    .option('--mirror <url>', 'Debian mirror')
+    .option('--flavour <flavour>', 'kernel: full (all drivers) or cloud (virtual machines)')
     .option('--force', 'even when the same kit is there')
     .option('-q, --quiet', 'do not show progress')
     .option(...JSON_OPTION)
     .addHelpText('after', example('bareboat kit build --flavour cloud'))
-    .action(async ({ flavour, mirror, force, quiet, json }: Flags) => {
-      const request = defined({ flavour: oneOf('--flavour', flavour, ['generic', 'cloud'] as const), mirror, force })
+    .action(async ({ flavour, force, quiet, json }: Flags) => {
+      const request = defined({ flavour: oneOf('--flavour', flavour, ['full', 'cloud'] as const), force })
       using bars = showSteps(session, { quiet: quiet === true, json: json === true })
       const kit = await session
         .client()
