@@ -126,6 +126,25 @@ export function createContainers(deps: ContainersDeps) {
     return over(container)
   }
 
+  /** Waits until `isDone`, asked again at each event of the container. @returns its record then, undefined when it is gone */
+  async function until(
+    containerId: string,
+    isDone: (container: Container | undefined) => boolean,
+    signal?: AbortSignal,
+  ): Promise<Container | undefined> {
+    for (;;) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const stop = deps.events.listen((event) => void (event.subjectId === containerId && resolve()))
+      try {
+        const container = await store.byId(containerId)
+        if (isDone(container)) return container
+        await untilAborted(promise, signal)
+      } finally {
+        stop()
+      }
+    }
+  }
+
   return {
     find,
     findLive,
