@@ -14,6 +14,7 @@ interface Suite {
 
 const SUITES: readonly Suite[] = [
   { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
+  { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 2 },
   { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },
