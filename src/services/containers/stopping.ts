@@ -2,7 +2,7 @@
 import { AppError, explain } from '../../base/errors.ts'
 import type { Container } from '../../model/container.ts'
 import type { StoredMachine } from '../machines/ports.ts'
-import { clearedForBoot, failedStage, KILLED, NEVER_RAN } from './record.ts'
+import { clearedForBoot, failedStage, isOurs, KILLED, NEVER_RAN } from './record.ts'
 import { restartDelayMs, shouldRestart } from './restart.ts'
 import type { LifecycleDeps, Tools, Turn } from './step.ts'
 import { stateEvent } from './events.ts'
@@ -115,6 +115,8 @@ export function createStopping(deps: LifecycleDeps, { machineOf, preparedOf, mov
       await power.set(machine, 'off', { containerId: container.id, signal: live.signal })
     } catch (error) {
       live.signal.throwIfAborted()
+      // Not the machine's fault: the loop tries again.
+      if (isOurs(error)) throw error
       cause = explain(error)
     }
     await watch.end()
