@@ -26,6 +26,7 @@ import { isPlain } from './name.ts'
 const KIND_BITS = 0x07
 const HAS_XATTRS = 0x08
 const IS_WHOLE = 0x10
+/** Tags are 5 bits: they take one byte. */
 const TAG_MAX = 0x1f
 
 /** All of an entry but its name. */
@@ -136,7 +137,8 @@ export interface PassedRecord {
   readonly metadataEnd: number
 }
 
-function kindOf(tag: number): LayerEntryKind {
+/** The kind that a tag holds. @throws {WireError} when it holds none */
+export function kindOf(tag: number): LayerEntryKind {
   const kind = LAYER_ENTRY_KINDS[tag & KIND_BITS]
   if (kind === undefined) throw new WireError(WHAT, `no kind ${tag & KIND_BITS}`)
   return kind

@@ -11,12 +11,12 @@ export class IndexSource {
   /** Offset of the next byte. */
   at: number
   /** The path read last: the next one says how much of it is the same. */
-  readonly #path = Buffer.allocUnsafe(2 * PATH_BYTES)
+  #path: Buffer | undefined
   #pathLength = 0
 
   /** Of `bytes`, those from `at` (inclusive) to `end` (exclusive). */
   constructor(bytes: Uint8Array, at: number, end: number) {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.at = at
     this.#end = end
   }
@@ -60,10 +60,11 @@ export class IndexSource {
     const shared = this.number('shared bytes', this.#pathLength)
     const length = this.number('path', PATH_BYTES)
     const from = this.#pass(length)
-    this.#bytes.copy(this.#path, shared, from, this.at)
+    const path = (this.#path ??= Buffer.allocUnsafe(2 * PATH_BYTES))
+    this.#bytes.copy(path, shared, from, this.at)
     this.#pathLength = shared + length
     if (this.#pathLength > PATH_BYTES) throw new WireError(WHAT, `a path of ${this.#pathLength} bytes`)
-    return this.#path.toString('latin1', 0, this.#pathLength)
+    return path.toString('latin1', 0, this.#pathLength)
   }
 
   /** Passes over so many numbers without a look at them. */
