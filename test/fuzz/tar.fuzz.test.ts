@@ -57,9 +57,8 @@ function checkIndex(index: LayerIndex): void {
       end = run.at + run.length
     }
   }
-  const bytes = serializeLayerIndex(index)
-  assert.deepEqual(parseLayerIndex(bytes), index)
-  assert.ok(Buffer.from(serializeLayerIndex({ entries, blobBytes })).equals(bytes))
+  assert.deepEqual(parseLayerIndex(serializeLayerIndex(index)), index)
+  assert.deepEqual(parseLayerIndex(serializeLayerIndex({ entries, blobBytes })).entries, entries)
 }
 
 function checkTree(index: LayerIndex, lower: LayerIndex): void {
