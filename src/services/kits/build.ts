@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { AppError } from '../../base/errors.ts'
+import { cpioArchive, type CpioEntry } from '../../formats/cpio/archive.ts'
 import { moduleName, parseModule } from '../../formats/elf/modinfo.ts'
 import { guestEntries } from './guest-files.ts'
 import { moduleClosure, moduleIndexes, type FoundModule } from './modules.ts'
-import { newcArchive, type InitrdEntry } from './newc.ts'
 import { createPackageTrees, fileOf, sharedLibraries, type PackageTree, type PackageTrees } from './packages.ts'
 import type { Inflate, PackageInfo, PackageSource } from './ports.ts'
 import { FLAVOURS, IPXE_FILES, moduleNames, PROGRAMS, RECIPE_VERSION, SUITE, type Flavour } from './recipe.ts'
@@ -78,7 +78,7 @@ export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: 
   hash.update(
     JSON.stringify([RECIPE_VERSION, SUITE, deps.architecture, recipe, PROGRAMS, IPXE_FILES, moduleNames(), lines]),
   )
-  for (const { path, bytes } of guest) hash.update(`${path} ${bytes!.length}\n`).update(bytes!)
+  for (const { path, bytes } of guest) hash.update(`${path} ${bytes.length}\n`).update(bytes)
   return hash.digest('hex')
 }
 
@@ -104,7 +104,7 @@ export async function buildKit(
     ...guest,
     ...moduleEntries(image, kernel.release, modules.found, recipe.moduleCompression),
   ]
-  const cpio = newcArchive(entries)
+  const cpio = cpioArchive(entries.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
   const ipxe = await trees.tree('ipxe', signal)
   const files = new Map<string, Uint8Array>([
     ['kernel', kernel.bytes],
@@ -148,7 +148,7 @@ async function kernelTree(trees: PackageTrees, recipe: KitRecipe, signal?: Abort
 }
 
 function kernelOf(image: PackageTree): { bytes: Uint8Array; release: string } {
-  const path = [...image.members.keys()].find((p) => p.startsWith('boot/vmlinuz-'))
+  const path = [...image.entries.keys()].find((p) => p.startsWith('boot/vmlinuz-'))
   if (!path) throw new AppError('bad_peer', `Cannot build a kit: package "${image.info.name}" has no kernel in /boot`)
   return { bytes: fileOf(image, path), release: path.slice('boot/vmlinuz-'.length) }
 }
@@ -161,7 +161,7 @@ async function kernelModules(
 ): Promise<{ found: KernelModule[]; missing: string[] }> {
   const root = modulesRoot(image, release)
   const paths = new Map<string, string>()
-  for (const path of image.members.keys()) {
+  for (const path of image.entries.keys()) {
     const name = /\/([^/]+)\.ko(\.xz)?$/.exec(path)?.[1]
     if (name && path.startsWith(root)) paths.set(moduleName(name), path)
   }
@@ -183,10 +183,10 @@ async function kernelModules(
 
 function modulesRoot(image: PackageTree, release: string): string {
   const root = `lib/modules/${release}/`
-  return image.members.has(`usr/${root}modules.builtin`) ? `usr/${root}` : root
+  return image.entries.has(`usr/${root}modules.builtin`) ? `usr/${root}` : root
 }
 
-async function programEntries(trees: PackageTrees, signal?: AbortSignal): Promise<InitrdEntry[]> {
+async function programEntries(trees: PackageTrees, signal?: AbortSignal): Promise<CpioEntry[]> {
   const programs = await Promise.all(
     PROGRAMS.map(async (program) => {
       const tree = await trees.tree(program.package, signal)
@@ -196,9 +196,9 @@ async function programEntries(trees: PackageTrees, signal?: AbortSignal): Promis
   const { libraries, interpreter } = await sharedLibraries(programs, trees, signal)
   if (!interpreter) throw new AppError('bad_peer', 'Cannot build a kit: no program in it names a dynamic loader')
   const loader = interpreter.slice(interpreter.lastIndexOf('/') + 1)
-  const tool = (name: string, bytes: Uint8Array): InitrdEntry => ({
+  const tool = (name: string, bytes: Uint8Array): CpioEntry => ({
     path: `tools/${name}`,
-    type: 'file',
+    kind: 'file',
     mode: 0o755,
     bytes,
   })
@@ -220,13 +220,13 @@ function moduleEntries(
   release: string,
   modules: readonly KernelModule[],
   compression: ModuleCompression,
-): InitrdEntry[] {
+): CpioEntry[] {
   const root = `lib/modules/${release}`
   const ending = compression === 'xz' ? '.xz' : ''
   const stored = modules.map((m) => ({ ...m, path: `${m.path}${ending}` }))
-  const file = (name: string, bytes: Uint8Array): InitrdEntry => ({
+  const file = (name: string, bytes: Uint8Array): CpioEntry => ({
     path: `${root}/${name}`,
-    type: 'file',
+    kind: 'file',
     mode: 0o644,
     bytes,
   })
@@ -239,20 +239,20 @@ function moduleEntries(
 }
 
 /** What must stand before the first mount: the console for init's own messages, and the shell under its usual names. */
-function skeletonEntries(): InitrdEntry[] {
+function skeletonEntries(): CpioEntry[] {
   return [
     ...['proc', 'sys', 'dev', 'run', 'tmp', 'bb', 'sysroot', 'root', 'etc'].map((path) => directory(path)),
-    { path: 'dev/console', type: 'device', mode: 0o600, device: [5, 1] },
+    { kind: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
     ...['bin/busybox', 'bin/sh', 'sbin/modprobe'].map((path) => link(path, '/tools/busybox')),
   ]
 }
 
-function directory(path: string): InitrdEntry {
-  return { path, type: 'directory', mode: 0o755 }
+function directory(path: string): CpioEntry {
+  return { kind: 'directory', path }
 }
 
-function link(path: string, target: string): InitrdEntry {
-  return { path, type: 'symlink', mode: 0o777, bytes: new TextEncoder().encode(target) }
+function link(path: string, target: string): CpioEntry {
+  return { kind: 'symlink', path, target }
 }
 
 /** Level 19: a kit is packed once and unpacked at every boot. */

@@ -2,13 +2,15 @@
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { InitrdEntry } from './newc.ts'
+import type { CpioEntry } from '../../formats/cpio/archive.ts'
+
+export type GuestFile = Extract<CpioEntry, { kind: 'file' }>
 
 export const GUEST_DIRECTORY = fileURLToPath(new URL('../../../guest', import.meta.url))
 
 /** `guest/init` becomes /init, `guest/lib/x` /lib/bareboat/x, `guest/agent/x` /agent/x. */
-export async function guestEntries(directory: string = GUEST_DIRECTORY): Promise<InitrdEntry[]> {
-  const entries: InitrdEntry[] = [await entryOf(join(directory, 'init'), 'init')]
+export async function guestEntries(directory: string = GUEST_DIRECTORY): Promise<GuestFile[]> {
+  const entries: GuestFile[] = [await entryOf(join(directory, 'init'), 'init')]
   for (const [folder, target] of [
     ['lib', 'lib/bareboat'],
     ['agent', 'agent'],
@@ -19,6 +21,6 @@ export async function guestEntries(directory: string = GUEST_DIRECTORY): Promise
   return entries
 }
 
-async function entryOf(file: string, path: string): Promise<InitrdEntry> {
-  return { path, type: 'file', mode: 0o755, bytes: await readFile(file) }
+async function entryOf(file: string, path: string): Promise<GuestFile> {
+  return { path, kind: 'file', mode: 0o755, bytes: await readFile(file) }
 }

@@ -2,7 +2,7 @@
 
 export const SUITE = 'trixie'
 /** Raised when the way a kit is put together changes, so that an older kit is not taken for the same. */
-export const RECIPE_VERSION = 1
+export const RECIPE_VERSION = 2
 
 export const FLAVOURS = {
   full: { kernel: 'linux-image-amd64', means: 'every driver: physical machines' },
