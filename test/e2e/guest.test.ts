@@ -12,6 +12,9 @@ import { after, test } from 'node:test'
 import { quietLog } from '../../src/base/log.ts'
 import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
 import { inflateXz } from '../../src/drivers/debian/xz.ts'
+import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
+import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
+import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
 import { createKits } from '../../src/services/kits/kits.ts'
 import { createPackageTrees, fileOf } from '../../src/services/kits/packages.ts'
 import { collect, connect, makeKeys, quote, setUpNetwork, startBootServer, startMachine } from '../fakes/guest-lab.ts'
@@ -26,10 +29,12 @@ if (process.env['BAREBOAT_GUEST_TEST'] === undefined)
     mkdirSync(CACHE, { recursive: true })
     const source = createDebianArchive({ stateDirectory: join(CACHE, 'apt'), log: quietLog })
     const kits = createKits({
-      directory: join(CACHE, 'kits'),
       log: quietLog,
-      source,
+      store: await openKitDirectory(join(CACHE, 'kits'), quietLog),
+      source: () => source,
       inflateXz,
+      guestFiles: readGuestFiles,
+      openBootFile,
     })
     const kit = await kits.build()
     const busybox = await createPackageTrees(source, inflateXz, () => {}).tree('busybox-static')

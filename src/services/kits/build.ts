@@ -4,11 +4,11 @@ import { constants, zstdCompressSync } from 'node:zlib'
 import { AppError } from '../../base/errors.ts'
 import { cpioArchive, type CpioEntry } from '../../formats/cpio/archive.ts'
 import { moduleName, parseModule } from '../../formats/elf/modinfo.ts'
-import { guestEntries } from './guest-files.ts'
 import { moduleClosure, moduleIndexes, type FoundModule } from './modules.ts'
+import type { Arch } from '../../model/machine.ts'
 import { createPackageTrees, fileOf, sharedLibraries, type PackageTree, type PackageTrees } from './packages.ts'
-import type { Inflate, PackageInfo, PackageSource } from './ports.ts'
-import { FLAVOURS, IPXE_FILES, moduleNames, PROGRAMS, RECIPE_VERSION, SUITE, type Flavour } from './recipe.ts'
+import type { GuestFile, Inflate, PackageInfo, PackageSource } from './ports.ts'
+import { IPXE_FILES, kernelPackage, moduleNames, PROGRAMS, RECIPE_VERSION, SUITE, type Flavour } from './recipe.ts'
 
 /** `none` starts soonest where the network is fast; `zstd` is the smallest. */
 export type InitrdCompression = 'none' | 'zstd'
@@ -48,7 +48,8 @@ export interface BuiltKit {
 export interface BuildDeps {
   readonly source: PackageSource
   readonly inflateXz: Inflate
-  readonly architecture: string
+  readonly architecture: Arch
+  readonly guest: readonly GuestFile[]
 }
 
 interface KernelModule extends FoundModule {
@@ -60,7 +61,7 @@ export type BuildProgress = (step: string) => void
 
 /** The digest of everything that decides a kit's bytes, without fetching a package. */
 export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: AbortSignal): Promise<string> {
-  const names = [kernelMeta(recipe), ...new Set(PROGRAMS.map((p) => p.package)), 'ipxe']
+  const names = [kernelPackage(recipe.flavour, deps.architecture), ...new Set(PROGRAMS.map((p) => p.package)), 'ipxe']
   const packages: PackageInfo[] = []
   // Libraries come from what these packages depend on; two levels cover every library of a kit.
   let level = names
@@ -72,13 +73,21 @@ export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: 
       (n) => /^lib|^zlib|^linux-image/.test(n) && !known.has(n),
     )
   }
-  const guest = await guestEntries()
   const hash = createHash('sha256')
   const lines = packages.map((p) => `${p.name} ${p.sha256}`).toSorted()
   hash.update(
-    JSON.stringify([RECIPE_VERSION, SUITE, deps.architecture, recipe, PROGRAMS, IPXE_FILES, moduleNames(), lines]),
+    JSON.stringify([
+      RECIPE_VERSION,
+      SUITE,
+      deps.architecture,
+      recipe,
+      PROGRAMS,
+      IPXE_FILES,
+      moduleNames(deps.architecture),
+      lines,
+    ]),
   )
-  for (const { path, bytes } of guest) hash.update(`${path} ${bytes.length}\n`).update(bytes)
+  for (const { path, bytes } of deps.guest) hash.update(`${path} ${bytes.length}\n`).update(bytes)
   return hash.digest('hex')
 }
 
@@ -91,17 +100,17 @@ export async function buildKit(
   signal?: AbortSignal,
 ): Promise<BuiltKit> {
   const trees = createPackageTrees(deps.source, deps.inflateXz, (name) => progress(`package ${name}`))
-  const image = await kernelTree(trees, recipe, signal)
+  const image = await kernelTree(trees, kernelPackage(recipe.flavour, deps.architecture), signal)
   const kernel = kernelOf(image)
   progress(`modules of Linux ${kernel.release}`)
-  const modules = await kernelModules(image, kernel.release, deps.inflateXz, signal)
+  const wanted = moduleNames(deps.architecture)
+  const modules = await kernelModules(image, kernel.release, wanted, deps.inflateXz, signal)
   const programs = await programEntries(trees, signal)
-  const guest = await guestEntries()
   progress('initrd')
   const entries = [
     ...skeletonEntries(),
     ...programs,
-    ...guest,
+    ...deps.guest,
     ...moduleEntries(image, kernel.release, modules.found, recipe.moduleCompression),
   ]
   const cpio = cpioArchive(entries.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
@@ -136,12 +145,8 @@ export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-function kernelMeta(recipe: KitRecipe): string {
-  return FLAVOURS[recipe.flavour].kernel
-}
-
-async function kernelTree(trees: PackageTrees, recipe: KitRecipe, signal?: AbortSignal): Promise<PackageTree> {
-  const meta = await trees.tree(kernelMeta(recipe), signal)
+async function kernelTree(trees: PackageTrees, metaPackage: string, signal?: AbortSignal): Promise<PackageTree> {
+  const meta = await trees.tree(metaPackage, signal)
   const name = meta.info.depends.find((n) => n.startsWith('linux-image-'))
   if (!name) throw new AppError('bad_peer', `Cannot build a kit: package "${meta.info.name}" names no kernel image`)
   return trees.tree(name, signal)
@@ -156,6 +161,7 @@ function kernelOf(image: PackageTree): { bytes: Uint8Array; release: string } {
 async function kernelModules(
   image: PackageTree,
   release: string,
+  wanted: readonly string[],
   inflateXz: Inflate,
   signal?: AbortSignal,
 ): Promise<{ found: KernelModule[]; missing: string[] }> {
@@ -165,7 +171,7 @@ async function kernelModules(
     const name = /\/([^/]+)\.ko(\.xz)?$/.exec(path)?.[1]
     if (name && path.startsWith(root)) paths.set(moduleName(name), path)
   }
-  const found = await moduleClosure(moduleNames(), async (name) => {
+  const found = await moduleClosure(wanted, async (name) => {
     const path = paths.get(name)
     if (!path) return undefined
     const packed = fileOf(image, path)
@@ -177,7 +183,7 @@ async function kernelModules(
   const builtinNames = new Set([...builtin.matchAll(/([^/\n]+)\.ko$/gm)].map((m) => moduleName(m[1]!)))
   return {
     found,
-    missing: moduleNames().filter((name) => !paths.has(moduleName(name)) && !builtinNames.has(moduleName(name))),
+    missing: wanted.filter((name) => !paths.has(moduleName(name)) && !builtinNames.has(moduleName(name))),
   }
 }
 
