@@ -9,12 +9,14 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { parseDeb } from '../../src/formats/deb/deb.ts'
-import { parseTarMembers } from '../../src/formats/deb/tar-members.ts'
 import { quietLog } from '../../src/base/log.ts'
 import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
 import { inflateXz } from '../../src/drivers/debian/xz.ts'
+import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
+import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
+import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
 import { createKits } from '../../src/services/kits/kits.ts'
+import { createPackageTrees, fileOf } from '../../src/services/kits/packages.ts'
 import { collect, connect, makeKeys, quote, setUpNetwork, startBootServer, startMachine } from '../fakes/guest-lab.ts'
 
 const CACHE = join(tmpdir(), 'bareboat-guest-test')
@@ -27,16 +29,16 @@ if (process.env['BAREBOAT_GUEST_TEST'] === undefined)
     mkdirSync(CACHE, { recursive: true })
     const source = createDebianArchive({ stateDirectory: join(CACHE, 'apt'), log: quietLog })
     const kits = createKits({
-      directory: join(CACHE, 'kits'),
       log: quietLog,
-      source,
+      store: await openKitDirectory(join(CACHE, 'kits'), quietLog),
+      source: () => source,
       inflateXz,
+      guestFiles: readGuestFiles,
+      openBootFile,
     })
     const kit = await kits.build()
-    const [busybox] = await source.describe(['busybox-static'])
-    const { data } = parseDeb(await source.fetch(busybox!))
-    const program = parseTarMembers(await inflateXz(data.bytes)).find((m) => m.path === 'usr/bin/busybox')
-    makeRoots(program!.bytes)
+    const busybox = await createPackageTrees(source, inflateXz, () => {}).tree('busybox-static')
+    makeRoots(fileOf(busybox, 'usr/bin/busybox'))
     const result = spawnSync('unshare', ['--net', process.execPath, '--test', import.meta.filename], {
       env: {
         ...process.env,
