@@ -162,7 +162,7 @@ export async function openSmallSite(options: SiteOptions) {
       powerCheckBootingMs: 50,
       powerCheckRunningMs: 50,
       confirmOffMs: 5,
-      drainMs: 100,
+      drainMs: 3000,
       osGraceMs: 200,
       killMs: 100,
       agentMs: 100,

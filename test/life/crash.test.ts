@@ -123,9 +123,9 @@ async function follow(
     async () => {
       if (site.isDead()) return 'dead' as const
       const [seen] = await Promise.race([site.store.list(), dying(site)])
-      if (seen?.state === stopsAt && !isStopped) {
+      if (seen && seen.state === stopsAt && !isStopped) {
         isStopped = true
-        site.containers.stop(seen!.id).catch(() => {})
+        site.containers.stop(seen.id).catch(() => {})
       }
       return seen && ['exited', 'failed'].includes(seen.state) ? seen : undefined
     },
