@@ -134,6 +134,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   containers = stack.use(
     createContainers({
       log,
+      events,
       store: containerStore,
       boots,
       boot,

@@ -5,6 +5,7 @@ import { untilAborted } from '../../base/task.ts'
 import type { Container, RunOptions } from '../../model/container.ts'
 import type { BootReports } from '../boot/boot.ts'
 import type { StoredMachine } from '../machines/ports.ts'
+import type { EventBus } from '../ports.ts'
 import { containerEvent } from './events.ts'
 import { createLifecycle } from './lifecycle.ts'
 import { Live } from './live.ts'
@@ -16,6 +17,7 @@ import { createReports } from './reports.ts'
 import type { LifecycleDeps } from './step.ts'
 
 export interface ContainersDeps extends LifecycleDeps {
+  readonly events: Pick<EventBus, 'listen'>
   readonly machines: () => Promise<StoredMachine[]>
   readonly learn: BootReports['facts']
   readonly random: () => number
