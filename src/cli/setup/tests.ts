@@ -13,12 +13,8 @@ interface Suite {
 }
 
 const SUITES: readonly Suite[] = [
-<<<<<<< HEAD
-  { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/cli/**/*.test.ts'], concurrency: 2 },
-=======
   { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
   { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
->>>>>>> lifecycle
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 2 },
   { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },

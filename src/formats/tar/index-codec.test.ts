@@ -34,7 +34,9 @@ test('parseLayerIndex gives back what serializeLayerIndex wrote', () => {
   const bytes = serializeLayerIndex(all)
   assert.deepEqual(parseLayerIndex(bytes), all)
   assert.deepEqual(serializeLayerIndex(parseLayerIndex(bytes)), bytes)
-  assert.deepEqual(parseLayerIndex(serializeLayerIndex({ entries: [], blobBytes: 0 })), { entries: [], blobBytes: 0 })
+  assert.deepEqual(serializeLayerIndex({ entries: all.entries, blobBytes: all.blobBytes }), bytes)
+  const none = parseLayerIndex(serializeLayerIndex({ entries: [], blobBytes: 7 }))
+  assert.deepEqual([none.entries, none.blobBytes], [[], 7])
 })
 
 test('every single flipped bit is found', () => {
