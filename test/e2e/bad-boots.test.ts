@@ -111,7 +111,7 @@ suite('what goes wrong', { skip, concurrency: 1, timeout: 400_000 }, () => {
           const [a, b] = await Promise.all(runs.map(({ done }) => done))
           const [won, lost] = a!.code === 0 ? [a!, b!] : [b!, a!]
           assert.deepEqual([won.code, won.stdout], [0, 'mine\n'], won.stderr)
-          assert.equal(lost.code, 5, lost.stderr)
+          assert.equal(lost.code, 125, lost.stderr)
           assert.match(lost.stderr, new RegExp(`no machine is free \\(${machine} runs container`))
           await assertOff(machine)
         })
