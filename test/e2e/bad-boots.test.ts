@@ -7,7 +7,7 @@ import type { Ran } from './command-line.ts'
 import { busyboxImage, foreignImage, plainImage, pushImage } from './images.ts'
 import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 
-suite('what goes wrong', { skip, concurrency: 2, timeout: 400_000 }, () => {
+suite('what goes wrong', { skip, concurrency: 1, timeout: 400_000 }, () => {
   let site: Site
   let busybox: string
   let password: string
@@ -103,59 +103,61 @@ suite('what goes wrong', { skip, concurrency: 2, timeout: 400_000 }, () => {
     })
   })
 
-  for (const { firmware, machine } of FIRMWARES)
-    suite(firmware, { concurrency: 1 }, () => {
-      test('two runs at the same time: one gets the machine, the other an error', async () => {
-        const runs = [1, 2].map(() => site.start(['run', '-q', '--rm', '--machine', machine, busybox, 'echo mine']))
-        const [a, b] = await Promise.all(runs.map(({ done }) => done))
-        const [won, lost] = a!.code === 0 ? [a!, b!] : [b!, a!]
-        assert.deepEqual([won.code, won.stdout], [0, 'mine\n'], won.stderr)
-        assert.equal(lost.code, 5, lost.stderr)
-        assert.match(lost.stderr, new RegExp(`no machine is free \\(${machine} runs container`))
-        await assertOff(machine)
-      })
+  suite('on each machine', { concurrency: 2 }, () => {
+    for (const { firmware, machine } of FIRMWARES)
+      suite(firmware, { concurrency: 1 }, () => {
+        test('two runs at the same time: one gets the machine, the other an error', async () => {
+          const runs = [1, 2].map(() => site.start(['run', '-q', '--rm', '--machine', machine, busybox, 'echo mine']))
+          const [a, b] = await Promise.all(runs.map(({ done }) => done))
+          const [won, lost] = a!.code === 0 ? [a!, b!] : [b!, a!]
+          assert.deepEqual([won.code, won.stdout], [0, 'mine\n'], won.stderr)
+          assert.equal(lost.code, 125, lost.stderr)
+          assert.match(lost.stderr, new RegExp(`no machine is free \\(${machine} runs container`))
+          await assertOff(machine)
+        })
 
-      test('Ctrl-C while it boots stops the container', async () => {
-        const running = site.start(['run', '--machine', machine, busybox])
-        await running.until(/ipxe /)
-        running.kill('SIGINT')
-        const { code, stderr } = await running.done
-        assert.equal(code, 130, stderr)
-        await assertOff(machine)
-        const [last] = await site.client.containers.list({ all: true, filters: [`machine=${machine}`] })
-        assert.equal(last!.state, 'exited')
-      })
+        test('Ctrl-C while it boots stops the container', async () => {
+          const running = site.start(['run', '--machine', machine, busybox])
+          await running.until(/ipxe /)
+          running.kill('SIGINT')
+          const { code, stderr } = await running.done
+          assert.equal(code, 130, stderr)
+          await assertOff(machine)
+          const [last] = await site.client.containers.list({ all: true, filters: [`machine=${machine}`] })
+          assert.equal(last!.state, 'exited')
+        })
 
-      test('a program that is not in the image: 127', async () => {
-        const ran = await site.run(['run', '--machine', machine, '--entrypoint', '/no/such', busybox])
-        assert.equal(ran.code, 127, ran.stderr)
-        assert.match(ran.stderr, /\/no\/such.*(not found|no such file)/i)
-        await assertOff(machine)
-      })
+        test('a program that is not in the image: 127', async () => {
+          const ran = await site.run(['run', '--machine', machine, '--entrypoint', '/no/such', busybox])
+          assert.equal(ran.code, 127, ran.stderr)
+          assert.match(ran.stderr, /\/no\/such.*(not found|no such file)/i)
+          await assertOff(machine)
+        })
 
-      test('a kernel that panics', async () => {
-        const ran = await site.run(['run', '--machine', machine, '--kernel-param', 'rdinit=/no/such', busybox])
-        await assertFailed(ran, machine, 'initrd', /the kernel panicked/)
-        await assertOff(machine)
-      })
+        test('a kernel that panics', async () => {
+          const ran = await site.run(['run', '--machine', machine, '--kernel-param', 'rdinit=/no/such', busybox])
+          await assertFailed(ran, machine, 'initrd', /the kernel panicked/)
+          await assertOff(machine)
+        })
 
-      test('an initrd that is none', async () => {
-        const file = join(site.dir, `${machine}.initrd`)
-        writeFileSync(file, 'this is no initrd\n'.repeat(1000))
-        await site.ok(['kit', 'import-initrd', `junk-${machine}`, file])
-        const ran = await site.run(['run', '--machine', machine, '--initrd', `junk-${machine}`, busybox])
-        await assertFailed(ran, machine, 'initrd', /the kernel panicked/)
-        await assertOff(machine)
-      })
+        test('an initrd that is none', async () => {
+          const file = join(site.dir, `${machine}.initrd`)
+          writeFileSync(file, 'this is no initrd\n'.repeat(1000))
+          await site.ok(['kit', 'import-initrd', `junk-${machine}`, file])
+          const ran = await site.run(['run', '--machine', machine, '--initrd', `junk-${machine}`, busybox])
+          await assertFailed(ran, machine, 'initrd', /the kernel panicked/)
+          await assertOff(machine)
+        })
 
-      test('a machine that never asks for an address', async () => {
-        const { macs } = await site.client.machines.inspect(machine)
-        await site.ok(['machine', 'set', machine, '--mac', `52:54:00:bb:00:0${machine.at(-1)}`])
-        const ran = await site.run(['run', '--machine', machine, '--timeout', '15', busybox])
-        await site.ok(['machine', 'set', machine, '--mac', macs[0]!])
-        await assertFailed(ran, machine, 'dhcp', /waited 1\d s for a DHCP request/, /is its MAC the registered one/)
-        assert.ok(ran.tookMs < 30_000, `${ran.tookMs} ms`)
-        await assertOff(machine)
+        test('a machine that never asks for an address', async () => {
+          const { macs } = await site.client.machines.inspect(machine)
+          await site.ok(['machine', 'set', machine, '--mac', `52:54:00:bb:00:0${machine.at(-1)}`])
+          const ran = await site.run(['run', '--machine', machine, '--timeout', '15', busybox])
+          await site.ok(['machine', 'set', machine, '--mac', macs[0]!])
+          await assertFailed(ran, machine, 'dhcp', /waited 1\d s for a DHCP request/, /is its MAC the registered one/)
+          assert.ok(ran.tookMs < 30_000, `${ran.tookMs} ms`)
+          await assertOff(machine)
+        })
       })
-    })
+  })
 })
