@@ -1,11 +1,11 @@
 /** The whole daemon, wired by hand: what is opened, in order, and the tasks that run. The only place that knows every room. */
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { AppError } from '../base/errors.ts'
+import { join } from 'node:path'
+import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { runTasks, type Task } from '../base/task.ts'
+import { aborted, runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { fileAt } from '../drivers/boot-files.ts'
@@ -18,6 +18,7 @@ import { createImports } from '../drivers/layout/import.ts'
 import { createLogDirectory } from '../drivers/logs/directory.ts'
 import { createRegistry } from '../drivers/registry/registry.ts'
 import { openSecretBox } from '../drivers/secrets/secret-box.ts'
+import { readOrMakeFile } from '../drivers/files.ts'
 import { createGuestPort } from '../drivers/ssh/guest.ts'
 import { createBootStore } from '../drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
@@ -97,6 +98,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const power = stack.use(
     createPower({
       log,
+      now,
       events,
       intents: createIntentStore(database.db, now),
       passwordOf: machineStore.bmcPassword,
@@ -108,7 +110,13 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const iface = config.interface === '' ? undefined : findInterface(config.interface)
   const httpUrl = `http://${iface?.address ?? '127.0.0.1'}:${config.httpPort}`
   const directory = await openDirectory(machineStore, boots, httpUrl)
-  stack.defer(events.listen((event) => void (event.kind === 'machine' && directory.refresh())))
+  stack.defer(
+    events.listen((event) => {
+      if (event.kind !== 'machine') return
+      const work = [directory.refresh(), ...(event.action === 'destroy' ? [power.forget(event.subjectId)] : [])]
+      Promise.all(work).catch((error: unknown) => log.error('machine change not followed', { error: explain(error) }))
+    }),
+  )
 
   // Containers, and the boots that they are for
   const reports = {
@@ -213,11 +221,25 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     createApiServer({ log, app, containers, exec, logs, machines, console, socketPath: config.socket, ...tcp }),
   )
 
+  tasks.push(ofDatabase(database.broken))
+
   await containers.resume()
   await runTasks(tasks, signal, () => {
     isReady = true
     log.info('ready', { socket: config.socket, interface: iface?.name, address: iface?.address })
   })
+}
+
+/** Ends the daemon when its database cannot be written any more: what is acknowledged is durable, or nothing is acknowledged. */
+function ofDatabase(broken: AbortSignal): Task {
+  return {
+    name: 'database',
+    async run(signal, ready) {
+      ready()
+      await aborted(AbortSignal.any([signal, broken]))
+      if (broken.aborted) throw broken.reason
+    },
+  }
 }
 
 /** Kernel and initrd: those of the default kit for the architecture, or imported ones. */
@@ -237,11 +259,9 @@ function addressAndPort(text: string): { address: string; port: number } {
 
 /** A token of 32 random bytes, made at the first start and kept in a file that only its owner reads. */
 function readOrMakeToken(path: string): string {
-  if (!existsSync(path)) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx', flush: true })
-  }
-  const token = readFileSync(path, 'utf8').trim()
+  const token = readOrMakeFile(path, () => `${randomBytes(32).toString('base64url')}\n`)
+    .toString('utf8')
+    .trim()
   if (token.length < 32)
     throw new AppError('invalid', `Cannot use token file "${path}": a token has at least 32 characters`)
   return token

@@ -6,8 +6,9 @@
  *                       |                     |                   | exit      |  +---- exit -----+
  *                       +---- fail ----------+---- fail ---------+----------+------- fail -------> failed
  *
- *   exited and failed go back to `preparing` by `restart`. `stop` is legal from every live state; `exit` (the workload ended)
- *   leads to `stopping`, since the machine is switched off before the container counts as exited.
+ *   exited and failed go back to `preparing` by `restart`. `stop` is legal from every live state, and so is `exit` (the workload
+ *   ended, which a slow BMC may show after the fact); both lead to `stopping`, since the machine is switched off before the
+ *   container counts as exited.
  */
 import { z } from 'zod'
 import { arch, labels, name, rankExpression } from './machine.ts'
@@ -15,8 +16,8 @@ import { stage } from './stage.ts'
 
 export const TRANSITIONS = {
   created: { begin: 'preparing', stop: 'stopping', fail: 'failed' },
-  preparing: { prepared: 'powering', stop: 'stopping', fail: 'failed' },
-  powering: { powered: 'booting', stop: 'stopping', fail: 'failed' },
+  preparing: { prepared: 'powering', exit: 'stopping', stop: 'stopping', fail: 'failed' },
+  powering: { powered: 'booting', exit: 'stopping', stop: 'stopping', fail: 'failed' },
   booting: { up: 'running', exit: 'stopping', stop: 'stopping', fail: 'failed' },
   running: { exit: 'stopping', stop: 'stopping', fail: 'failed' },
   stopping: { off: 'exited', again: 'preparing', fail: 'failed' },
@@ -119,6 +120,10 @@ export const container = z.object({
   deadlineAt: z.int().optional().describe('when it must be running'),
   machineOff: z.boolean().optional().describe('false when the machine could not be switched off'),
   ip: z.string().optional(),
+  outputFrom: z
+    .object({ stdout: z.int(), stderr: z.int() })
+    .optional()
+    .describe('bytes of output that earlier boots have left: where the output of this one begins'),
 })
 export type Container = z.infer<typeof container>
 

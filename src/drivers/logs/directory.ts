@@ -19,6 +19,10 @@ interface Stream {
   records: number
   /** Appends are done one after the other. */
   tail: Promise<void>
+  /** How many read it now. */
+  readers: number
+  /** Taken away: closed once nobody reads it any more. */
+  isRemoved: boolean
 }
 
 interface Entry {
@@ -53,6 +57,30 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
     return opened
   }
 
+  async function* piecesAsTheyCome(
+    containerId: string,
+    files: readonly Named[],
+    query: LogQuery,
+  ): AsyncGenerator<LogPiece> {
+    const cursors: Cursors = new Map()
+    let start: Entry[] | undefined = await firstEntries(files, cursors, query)
+    for (;;) {
+      const isClosed = closed.has(containerId) || files.some(({ file }) => file.isRemoved)
+      const fresh = start ?? (await entriesAfter(files, cursors))
+      start = undefined
+      for (const entry of fresh) yield* piecesOf(files.find(({ name }) => name === entry.stream)!.file, entry)
+      if (fresh.length > 0) continue
+      if (!query.follow || isClosed || query.signal?.aborted) return
+      await news(
+        waiters,
+        containerId,
+        query.signal,
+        () =>
+          closed.has(containerId) || files.some(({ name, file }) => file.records > (cursors.get(name)?.records ?? 0)),
+      )
+    }
+  }
+
   return {
     async append(containerId, stream, offset, bytes) {
       const file = await streamOf(containerId, stream)
@@ -61,9 +89,10 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
         await before
         const fresh = bytes.subarray(Math.max(0, file.size - offset))
         if (fresh.length === 0) return
-        await file.data.write(fresh, 0, fresh.length, file.size)
+        // What fails in the middle is written again at the same place: size and records say what counts.
+        await writeAll(file.data, fresh, file.size)
         await file.data.datasync()
-        await file.index.write(record(now(), fresh.length), 0, RECORD_BYTES, file.records * RECORD_BYTES)
+        await writeAll(file.index, record(now(), fresh.length), file.records * RECORD_BYTES)
         file.size += fresh.length
         file.records++
       })()
@@ -80,22 +109,14 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
       const files = await Promise.all(
         query.streams.map(async (name) => ({ name, file: await streamOf(containerId, name) })),
       )
-      const cursors: Cursors = new Map()
-      let start: Entry[] | undefined = await firstEntries(files, cursors, query)
-      for (;;) {
-        const isClosed = closed.has(containerId)
-        const fresh = start ?? (await entriesAfter(files, cursors))
-        start = undefined
-        for (const entry of fresh) yield* piecesOf(files.find(({ name }) => name === entry.stream)!.file, entry)
-        if (fresh.length > 0) continue
-        if (!query.follow || isClosed || query.signal?.aborted) return
-        await news(
-          waiters,
-          containerId,
-          query.signal,
-          () =>
-            closed.has(containerId) || files.some(({ name, file }) => file.records > (cursors.get(name)?.records ?? 0)),
-        )
+      for (const { file } of files) file.readers++
+      try {
+        yield* piecesAsTheyCome(containerId, files, query)
+      } finally {
+        for (const { file } of files) {
+          file.readers--
+          await closeUnused(file)
+        }
       }
     },
 
@@ -111,8 +132,11 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
         const key = `${containerId}/${name}`
         const file = await streams.get(key)
         streams.delete(key)
-        await file?.data.close()
-        await file?.index.close()
+        if (!file) continue
+        await file.tail
+        // Who reads it reads on to the end; the files have no name any more by then.
+        file.isRemoved = true
+        await closeUnused(file)
       }
       await rm(join(dir, containerId), { recursive: true, force: true })
       closed.delete(containerId)
@@ -130,13 +154,27 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
   }
 }
 
+async function closeUnused(file: Stream): Promise<void> {
+  if (!file.isRemoved || file.readers > 0) return
+  await file.data.close()
+  await file.index.close()
+}
+
+/** @throws when not all could be written, e.g. ENOSPC */
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at)
+    at += bytesWritten
+  }
+}
+
 async function openStream(dir: string, stream: LogStream, now: Now): Promise<Stream> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const data = await openForUpdate(join(dir, stream))
   const index = await openForUpdate(join(dir, `${stream}.index`))
   const size = (await data.stat()).size
   const records = Math.trunc((await index.stat()).size / RECORD_BYTES)
-  const file: Stream = { data, index, size, records, tail: Promise.resolve() }
+  const file: Stream = { data, index, size, records, tail: Promise.resolve(), readers: 0, isRemoved: false }
   const timed = (await readEntries(file, 0, 0, stream)).reduce((sum, entry) => sum + entry.length, 0)
   if (timed < size) {
     await index.write(record(now(), size - timed), 0, RECORD_BYTES, records * RECORD_BYTES)

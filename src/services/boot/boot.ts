@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { generateKey, keyToHex, opensshPrivateKey, publicKeyLine } from '../../formats/ssh/keys.ts'
-import type { Container } from '../../model/container.ts'
+import { LIVE, type Container } from '../../model/container.ts'
 import { isBefore, type Stage } from '../../model/stage.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { Boot, BootStore } from './ports.ts'
@@ -67,7 +67,8 @@ export function createBoot(deps: BootDeps) {
     const boot = await boots.byToken(token)
     const container = boot && (await deps.containerById(boot.containerId))
     const machine = boot && (await deps.machineById(boot.machineId))
-    if (!boot || !container || !machine) throw new AppError('not_found', 'Cannot find what this address stood for')
+    if (!boot || !container || !machine || !LIVE.includes(container.state))
+      throw new AppError('not_found', 'Cannot find what this address stood for')
     return { boot, container, machine }
   }
 

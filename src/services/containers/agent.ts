@@ -56,14 +56,17 @@ export function createAgent({ log, guest, boots, logs }: AgentDeps) {
     )
   }
 
-  /** Stores a stream's bytes from where the log ends until the workload has ended and all were sent. */
-  async function follow(live: Live, stream: LogStream): Promise<void> {
+  /**
+   * Stores a stream's bytes from where the log ends until the workload has ended and all were sent.
+   * @param from where in the log the output of this boot begins
+   */
+  async function follow(live: Live, stream: LogStream, from: number): Promise<void> {
     const session = await sessionOf(live)
-    let offset = await logs.size(live.containerId, stream)
+    let offset = Math.max(0, (await logs.size(live.containerId, stream)) - from)
     let trimmed = offset
     await using process = await session.run(['follow', stream, String(offset)])
     for await (const bytes of process.stdout) {
-      await logs.append(live.containerId, stream, offset, bytes)
+      await logs.append(live.containerId, stream, from + offset, bytes)
       offset += bytes.length
       if (offset - trimmed < TRIM_BYTES) continue
       trimmed = offset
@@ -90,23 +93,35 @@ export function createAgent({ log, guest, boots, logs }: AgentDeps) {
     run: async (live: Live, words: readonly string[], tty?: Tty): Promise<GuestProcess> =>
       (await sessionOf(live)).run(words, tty ? { tty } : {}),
 
-    /** Stores all output of the workload, going on after lost connections. Returns when it has ended and all is stored. */
-    async collect(live: Live, streams: readonly LogStream[]): Promise<void> {
+    /**
+     * Stores all output of the workload, going on after lost connections and while it cannot be stored: the machine keeps what
+     * was not stored. Returns when the workload has ended and all is stored, or `signal` aborts.
+     */
+    async collect(live: Live, streams: readonly OutputStream[], signal: AbortSignal): Promise<void> {
       await Promise.all(
-        streams.map(async (stream) => {
-          while (!live.signal.aborted) {
+        streams.map(async ({ stream, from }) => {
+          for (let tries = 0; !signal.aborted; tries++) {
             try {
-              return await follow(live, stream)
+              return await follow(live, stream, from)
             } catch (error) {
-              if (live.signal.aborted) return
-              log.debug('output not followed', { containerId: live.containerId, stream, why: explain(error) })
-              await sleep(RECONNECT_MS, live.signal).catch(() => {})
+              if (signal.aborted) return
+              const fields = { containerId: live.containerId, stream, why: explain(error) }
+              // A machine that cannot be reached yet is no news; what cannot be stored is, once.
+              if (error instanceof AppError || tries > 0) log.debug('output not followed', fields)
+              else log.warn('output not stored; trying again', fields)
+              await sleep(RECONNECT_MS, signal).catch(() => {})
             }
           }
         }),
       )
     },
   }
+}
+
+/** A stream of output, and where in the log that of this boot begins. */
+export interface OutputStream {
+  readonly stream: 'stdout' | 'stderr'
+  readonly from: number
 }
 
 export interface Tty {

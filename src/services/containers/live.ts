@@ -1,5 +1,6 @@
 /** What the daemon holds in memory of a live container: who works on it, and how others wake that work. */
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Container } from '../../model/container.ts'
 import type { GuestSession } from './ports.ts'
 import type { PreparedContainer } from './prepare.ts'
 
@@ -9,8 +10,8 @@ export class Live {
   readonly signal: AbortSignal
   prepared: Promise<PreparedContainer> | undefined
   session: GuestSession | undefined
-  /** Resolves when the work on the container has ended. */
-  work: Promise<void> = Promise.resolve()
+  /** Resolves when the work has ended, with the record that it ended with; undefined when the daemon let go of it. */
+  work: Promise<Container | undefined> = Promise.resolve(undefined)
   #news = Promise.withResolvers<void>()
 
   constructor(containerId: string, signal: AbortSignal) {

@@ -2,9 +2,18 @@
 import type { Container, ContainerAction } from '../../model/container.ts'
 import type { NewEvent } from '../../model/event.ts'
 
-/** Each change is one transaction: the new state, and the event that tells of it. */
+/** Fields to set; one that is `undefined` is taken away. */
+export type ContainerPatch = { readonly [K in keyof Container]?: Container[K] | undefined }
+
+/**
+ * What to change, or a function that decides it from the record as it is inside the transaction; `undefined` leaves it as it is.
+ * Whatever depends on the record is decided so, never from what was read before.
+ */
+export type ContainerChange = ContainerPatch | ((seen: Container) => ContainerPatch | undefined)
+
+/** Each change is one transaction: the new state, and the events that tell of it. */
 export interface ContainerStore {
-  /** @throws {AppError} conflict when the name is taken */
+  /** @throws {AppError} conflict when the name is taken; exhausted when the machine is, or is known no more */
   insert(container: Container, event: NewEvent): Promise<void>
   /**
    * Moves a container to the state that `action` leads to. A container that enters a live state with a machine takes it.
@@ -14,11 +23,15 @@ export interface ContainerStore {
   transition(
     containerId: string,
     action: ContainerAction,
-    patch: Partial<Container>,
-    event: NewEvent,
+    change: ContainerChange,
+    events: NewEvent | readonly NewEvent[],
   ): Promise<Container | undefined>
-  /** Changes fields other than the state. @returns undefined when there is no such container */
-  patch(containerId: string, patch: Partial<Container>, event?: NewEvent): Promise<Container | undefined>
+  /** Changes fields other than the state. @returns undefined when there is no such container or nothing to change */
+  patch(
+    containerId: string,
+    change: ContainerChange,
+    events?: NewEvent | readonly NewEvent[],
+  ): Promise<Container | undefined>
   /** @throws {AppError} conflict when it is live */
   remove(containerId: string, event: NewEvent): Promise<void>
   byId(containerId: string): Promise<Container | undefined>

@@ -6,14 +6,13 @@ export interface PowerIntent {
   readonly machineId: string
   readonly containerId?: string
   readonly action: PowerAction
-  readonly state: 'pending' | 'sent'
+  /** Milliseconds since the epoch. From here on the BMC may have received it. */
+  readonly createdAt: number
 }
 
 export interface IntentStore {
   begin(intent: { machineId: string; containerId?: string; action: PowerAction }): Promise<PowerIntent>
-  /** From here on the BMC may have received it. */
-  markSent(intentId: number): Promise<void>
   end(intentId: number, result: { state: 'done' } | { state: 'failed'; cause: string }): Promise<void>
-  /** Intents that a daemon left behind when it died. */
+  /** Intents whose outcome nobody has seen: a daemon left them behind when it ended. */
   unfinished(): Promise<PowerIntent[]>
 }

@@ -1,13 +1,18 @@
 /**
  * Power of machines. An action is an intent: written before it is sent, ended when the BMC has shown its effect or it failed.
  * The drivers read the state before they send and after; here is who may ask, in which order, and what is remembered.
+ *
+ * An intent that a daemon left behind may still take effect: a BMC needs seconds for a command that it took. Until it shows, or
+ * has had the time to, nothing else is sent to that machine: a second "on" would be a duplicate, and an "off" that finds the
+ * machine off would be overtaken by the "on" before it.
  */
+import { sleep, type Now } from '../../base/clock.ts'
 import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { EventBus } from '../ports.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { BmcPort, BootOverride, PowerAction, PowerState } from './power-port.ts'
-import type { IntentStore } from './ports.ts'
+import type { IntentStore, PowerIntent } from './ports.ts'
 
 export interface PowerDeps {
   readonly log: Log
@@ -16,6 +21,9 @@ export interface PowerDeps {
   /** @throws {AppError} invalid when the machine's BMC address cannot be used */
   readonly openBmc: (machine: StoredMachine, password: string | undefined) => BmcPort
   readonly passwordOf: (machineId: string) => Promise<string | undefined>
+  readonly now: Now
+  /** How long a BMC may take to show the effect of a command that it took, milliseconds. */
+  readonly settleMs?: number
 }
 
 export type PowerService = ReturnType<typeof createPower>
@@ -23,9 +31,13 @@ export type PowerService = ReturnType<typeof createPower>
 /** How long one action may take before its outcome is called unknown, milliseconds. */
 const ACTION_DEADLINE_MS = 60_000
 const STATUS_DEADLINE_MS = 15_000
+const SETTLE_MS = 15_000
+const SETTLE_POLL_MS = 500
 
-export function createPower({ log, intents, events, openBmc, passwordOf }: PowerDeps) {
+export function createPower({ log, intents, events, openBmc, passwordOf, now, settleMs = SETTLE_MS }: PowerDeps) {
   const ports = new Map<string, { readonly key: string; readonly port: BmcPort }>()
+  /** The last intent of an earlier daemon whose outcome nobody has seen, by machine. */
+  const unsettled = new Map<string, PowerIntent>()
 
   /** The open driver of a machine, opened anew when its address or password has changed. */
   async function portOf(machine: StoredMachine): Promise<BmcPort> {
@@ -36,12 +48,34 @@ export function createPower({ log, intents, events, openBmc, passwordOf }: Power
       )
     const password = await passwordOf(machine.id)
     const key = `${machine.bmc}\0${password ?? ''}`
+    // From here to `ports.set` nothing waits: two drivers of one BMC would not know of each other.
     const known = ports.get(machine.id)
     if (known?.key === key) return known.port
-    await known?.port[Symbol.asyncDispose]()
     const port = openBmc(machine, password)
     ports.set(machine.id, { key, port })
+    await known?.port[Symbol.asyncDispose]()
     return port
+  }
+
+  /** Waits until what an earlier daemon sent shows, or has had the time to. */
+  async function settle(machine: StoredMachine, port: BmcPort, signal: AbortSignal): Promise<void> {
+    const intent = unsettled.get(machine.id)
+    if (!intent) return
+    const target: PowerState = intent.action === 'on' || intent.action === 'cycle' ? 'on' : 'off'
+    for (;;) {
+      const state = await port.status(signal).catch(() => 'unknown' as const)
+      signal.throwIfAborted()
+      const isSeen = state === target
+      if (isSeen || now() - intent.createdAt >= settleMs) {
+        await intents.end(
+          intent.intentId,
+          isSeen ? { state: 'done' } : { state: 'failed', cause: 'the daemon ended before the outcome was seen' },
+        )
+        unsettled.delete(machine.id)
+        return
+      }
+      await sleep(Math.min(SETTLE_POLL_MS, Math.max(1, settleMs / 10)), signal)
+    }
   }
 
   return {
@@ -68,11 +102,14 @@ export function createPower({ log, intents, events, openBmc, passwordOf }: Power
           'unsupported',
           `Cannot ${action} "${machine.name}": its BMC can only ${[...port.can].join(', ')}`,
         )
+      const deadline = within(ACTION_DEADLINE_MS, signal)
+      await settle(machine, port, deadline)
       const intent = await intents.begin({ machineId: machine.id, action, ...(containerId ? { containerId } : {}) })
-      await intents.markSent(intent.intentId)
       try {
-        await port.set(action, within(ACTION_DEADLINE_MS, signal))
+        await port.set(action, deadline)
       } catch (cause) {
+        // Whoever asked has gone; the next daemon looks what became of it.
+        if (signal?.aborted) throw signal.reason
         await intents.end(intent.intentId, { state: 'failed', cause: explain(cause) })
         throw new AppError(
           cause instanceof AppError ? cause.code : 'timeout',
@@ -98,15 +135,22 @@ export function createPower({ log, intents, events, openBmc, passwordOf }: Power
       if (port.can.has('boot-override')) await port.setBoot(override, within(ACTION_DEADLINE_MS, signal))
     },
 
-    /**
-     * Ends intents that a daemon left behind when it died. What became of them is read from the machine by whoever resumes
-     * the container; an intent is never sent again from here.
-     */
+    /** Takes up what an earlier daemon left behind: of each machine the last intent counts, those before it are over. */
     async recover(): Promise<void> {
       for (const intent of await intents.unfinished()) {
-        await intents.end(intent.intentId, { state: 'failed', cause: 'the daemon ended before the outcome was seen' })
-        log.warn('power intent of an earlier daemon ended', { machineId: intent.machineId, action: intent.action })
+        const earlier = unsettled.get(intent.machineId)
+        if (earlier) await intents.end(earlier.intentId, { state: 'failed', cause: 'another action followed it' })
+        unsettled.set(intent.machineId, intent)
+        log.warn('outcome of a power action is not known yet', { machineId: intent.machineId, action: intent.action })
       }
+    },
+
+    /** Closes the driver of a machine that is removed. */
+    async forget(machineId: string): Promise<void> {
+      const known = ports.get(machineId)
+      ports.delete(machineId)
+      unsettled.delete(machineId)
+      await known?.port[Symbol.asyncDispose]()
     },
 
     async [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,7 @@ import type { Now } from '../../../base/clock.ts'
 import { AppError } from '../../../base/errors.ts'
 import { LIVE, next, type Container } from '../../../model/container.ts'
 import type { NewEvent } from '../../../model/event.ts'
-import type { ContainerStore } from '../../../services/containers/ports.ts'
+import type { ContainerChange, ContainerPatch, ContainerStore } from '../../../services/containers/ports.ts'
 import type { EventBus } from '../../../services/ports.ts'
 import { insertEvents } from './events.ts'
 import type { Tables } from './schema.ts'
@@ -12,11 +12,13 @@ import type { Tables } from './schema.ts'
 type Read = Kysely<Tables> | Transaction<Tables>
 
 export function createContainerStore(db: Kysely<Tables>, events: EventBus, now: Now): ContainerStore {
-  const change = async <T>(event: NewEvent | undefined, work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> => {
+  const change = async <T>(
+    happened: NewEvent | readonly NewEvent[],
+    work: (trx: Transaction<Tables>) => Promise<T>,
+  ): Promise<T> => {
     const { value, stored } = await db.transaction().execute(async (trx) => {
       const value = await work(trx)
-      const happened = event !== undefined && value !== undefined
-      return { value, stored: happened ? await insertEvents(trx, now, [event]) : [] }
+      return { value, stored: value === undefined ? [] : await insertEvents(trx, now, [happened].flat()) }
     })
     events.committed(stored)
     return value
@@ -32,25 +34,22 @@ export function createContainerStore(db: Kysely<Tables>, events: EventBus, now: 
       })
     },
 
-    transition: (containerId, action, patch, event) =>
-      change(event, async (trx) => {
+    transition: (containerId, action, what, happened) =>
+      change(happened, async (trx) => {
         const container = await find(trx, containerId)
         const state = container && next(container.state, action)
-        if (!container || !state) return undefined
-        const changed = { ...container, ...patch, state }
-        await refuseTakenMachine(trx, changed)
-        await trx.updateTable('container').set(toRow(changed)).where('id', '=', containerId).execute()
-        return changed
+        const patch = container && patchOf(what, container)
+        if (!container || !state || !patch) return undefined
+        return write(trx, { ...container, ...patch, state } as Container)
       }),
 
-    patch: (containerId, patch, event) =>
-      change(event, async (trx) => {
+    patch: (containerId, what, happened = []) =>
+      change(happened, async (trx) => {
         const container = await find(trx, containerId)
-        if (!container) return undefined
+        const patch = container && patchOf(what, container)
+        if (!container || !patch) return undefined
         if (patch.name !== undefined) await refuseTakenName(trx, patch.name, containerId)
-        const changed = { ...container, ...patch, state: container.state }
-        await trx.updateTable('container').set(toRow(changed)).where('id', '=', containerId).execute()
-        return changed
+        return write(trx, { ...container, ...patch, state: container.state } as Container)
       }),
 
     remove: async (containerId, event) => {
@@ -78,6 +77,17 @@ async function find(db: Read, containerId: string): Promise<Container | undefine
   return row && toContainer(row)
 }
 
+function patchOf(what: ContainerChange, container: Container): ContainerPatch | undefined {
+  return typeof what === 'function' ? what(container) : what
+}
+
+async function write(trx: Transaction<Tables>, container: Container): Promise<Container> {
+  await refuseTakenMachine(trx, container)
+  const row = toRow(container)
+  await trx.updateTable('container').set(row).where('id', '=', container.id).execute()
+  return toContainer(row)
+}
+
 async function refuseTakenName(trx: Read, name: string, containerId: string): Promise<void> {
   const other = await trx
     .selectFrom('container')
@@ -94,6 +104,12 @@ async function refuseTakenName(trx: Read, name: string, containerId: string): Pr
 
 async function refuseTakenMachine(trx: Read, container: Container): Promise<void> {
   if (container.machineId === undefined || !LIVE.includes(container.state)) return
+  const machine = await trx.selectFrom('machine').select('id').where('id', '=', container.machineId).executeTakeFirst()
+  if (!machine)
+    throw new AppError(
+      'exhausted',
+      `Cannot take machine "${container.machineName ?? container.machineId}": it was removed`,
+    )
   const other = await trx
     .selectFrom('container')
     .select(['name', 'state'])

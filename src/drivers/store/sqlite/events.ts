@@ -33,7 +33,16 @@ export async function insertEvents(trx: Transaction<Tables>, now: Now, events: r
 export function createEventBus(db: Kysely<Tables>, now: Now): EventBus {
   const listeners = new Set<(event: Event) => void>()
   const committed = (events: readonly Event[]): void => {
-    for (const event of events) for (const listener of listeners) listener(event)
+    // What a listener does wrong is its own bug and shows as such; the change that it hears of is done.
+    for (const event of events)
+      for (const listener of listeners)
+        try {
+          listener(event)
+        } catch (error) {
+          queueMicrotask(() => {
+            throw error
+          })
+        }
   }
   return {
     committed,

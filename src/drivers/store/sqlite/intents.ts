@@ -8,23 +8,21 @@ import type { Tables } from './schema.ts'
 export function createIntentStore(db: Kysely<Tables>, now: Now): IntentStore {
   return {
     async begin({ machineId, containerId, action }) {
+      const createdAt = now()
       const row = await db
         .insertInto('power_intent')
         .values({
           machine_id: machineId,
           container_id: containerId ?? null,
           action,
-          state: 'pending',
-          created_at: now(),
+          state: 'sent',
+          created_at: createdAt,
           ended_at: null,
           cause: null,
         })
         .returning('id')
         .executeTakeFirstOrThrow()
-      return { intentId: row.id, machineId, action, state: 'pending', ...(containerId ? { containerId } : {}) }
-    },
-    async markSent(intentId) {
-      await db.updateTable('power_intent').set({ state: 'sent' }).where('id', '=', intentId).execute()
+      return { intentId: row.id, machineId, action, createdAt, ...(containerId ? { containerId } : {}) }
     },
     async end(intentId, result) {
       const cause = result.state === 'failed' ? result.cause : null
@@ -40,7 +38,7 @@ export function createIntentStore(db: Kysely<Tables>, now: Now): IntentStore {
         intentId: row.id,
         machineId: row.machine_id,
         action: row.action as PowerAction,
-        state: row.state as PowerIntent['state'],
+        createdAt: row.created_at,
         ...(row.container_id === null ? {} : { containerId: row.container_id }),
       }))
     },

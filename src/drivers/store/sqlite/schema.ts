@@ -36,7 +36,7 @@ export interface Tables {
     machine_id: string
     container_id: string | null
     action: string
-    /** pending: not sent yet; sent: may have arrived; done, failed: over. */
+    /** sent: may have arrived; done, failed: over. */
     state: string
     created_at: number
     ended_at: number | null

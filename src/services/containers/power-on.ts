@@ -1,0 +1,134 @@
+/** The steps `preparing` and `powering`: image ready, machine on. With early power-on both at once. */
+import { AppError } from '../../base/errors.ts'
+import { untilAborted } from '../../base/task.ts'
+import type { Container } from '../../model/container.ts'
+import type { StoredMachine } from '../machines/ports.ts'
+import { stageEvent } from './events.ts'
+import { refuseTooSmall } from './place.ts'
+import { prepare, type PreparedContainer } from './prepare.ts'
+import { leftOfAllMs } from './record.ts'
+import type { LifecycleDeps, Tools, Turn } from './step.ts'
+
+export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
+  const { store, power, boots, boot, now } = deps
+
+  /** Makes the image ready, until the deadline of the whole: a pull that hangs ends with it. */
+  async function preparing(turn: Turn): Promise<void> {
+    const { live, container } = turn
+    const machine = await machineOf(container)
+    const over = new AbortController()
+    const deadline = AbortSignal.timeout(Math.max(1, Math.min(leftOfAllMs(container, now()), 2 ** 31 - 1)))
+    const powering = (await isEarly(container, machine)) ? powerOn(turn) : undefined
+    // A machine that cannot be switched on ends the preparation at once.
+    powering?.catch((error: unknown) => over.abort(error))
+    const watching = abortOnNews(turn, over)
+    const signal = AbortSignal.any([live.signal, over.signal, deadline])
+    try {
+      const ready = await untilAborted(makeReady(container, machine, signal), signal)
+      live.prepared = Promise.resolve(ready)
+      await powering
+      await move(container, 'prepared', () => ({
+        imageId: ready.imageId,
+        mode: ready.workload.mode,
+        command: [...ready.workload.argv],
+        // The next stage's budget begins here: a machine that is on early has waited for its image.
+        stagedAt: now(),
+      }))
+    } catch (error) {
+      await powering?.catch(() => {})
+      live.signal.throwIfAborted()
+      if (over.signal.reason === NEWS) return
+      if (over.signal.aborted) throw over.signal.reason
+      if (deadline.aborted)
+        throw new AppError(
+          'timeout',
+          `the image was not ready within ${container.options.timeoutSeconds} s of the run; is the registry slow? a longer --timeout helps, or pull it first`,
+          { cause: undefined },
+        )
+      throw error
+    } finally {
+      over.abort(NEWS)
+      live.poke()
+      await watching
+    }
+  }
+
+  async function makeReady(
+    container: Container,
+    machine: StoredMachine,
+    signal: AbortSignal,
+  ): Promise<PreparedContainer> {
+    const image = await deps.images.pull(
+      container.image,
+      { policy: container.options.pull, platform: `linux/${container.options.platform ?? machine.arch}` },
+      undefined,
+      signal,
+    )
+    if (image.platform.architecture !== machine.arch)
+      throw new AppError(
+        'invalid',
+        `Cannot run "${container.image}" on "${machine.name}": the image is for ${image.platform.architecture}, the machine is ${machine.arch}`,
+      )
+    const ready = await prepare(deps, { ...container, imageId: image.id })
+    refuseTooSmall(machine, container.image, ready.rootfs.sizeBytes)
+    return ready
+  }
+
+  /** Aborts `over` with NEWS when somebody stops the container or it has failed. */
+  async function abortOnNews({ live, container }: Turn, over: AbortController): Promise<void> {
+    while (!over.signal.aborted && !live.signal.aborted) {
+      const news = live.news
+      const seen = await store.byId(container.id).catch(() => container)
+      if (!seen || seen.stopBy !== undefined || seen.cause !== undefined) return over.abort(NEWS)
+      if (!over.signal.aborted) await live.waitFor(news, 60_000).catch(() => {})
+    }
+  }
+
+  async function isEarly(container: Container, machine: StoredMachine): Promise<boolean> {
+    if (container.options.early !== 'auto') return container.options.early === 'true'
+    if (container.options.pull === 'always') return true
+    const isHere = await deps.images.resolve(container.image).then(
+      () => true,
+      () => false,
+    )
+    return !isHere && machine.bmc !== undefined && container.options.pull !== 'never'
+  }
+
+  /**
+   * Switches the machine on, once: off first so that it starts from its firmware, then the override, then a boot with new
+   * secrets, which is written before the command. A boot that is there after a crash means that it was off since.
+   */
+  async function powerOn({ live, watch, container }: Turn): Promise<void> {
+    if (container.poweredAt !== undefined) return
+    const machine = await machineOf(container)
+    const intent = { containerId: container.id, signal: live.signal }
+    await watch.record(machine)
+    if (!(await boots.byContainer(container.id))) {
+      await power.set(machine, 'off', intent)
+      const firmware = machine.firmware ?? 'uefi'
+      await power.setBoot(machine, { device: 'pxe', firmware, once: true }, live.signal)
+      await boot.open(container.id, machine.id)
+    }
+    await power.set(machine, 'on', intent)
+    const at = now()
+    await store.patch(
+      container.id,
+      // The machine may have been heard of before its BMC admitted that it is on.
+      (seen) => ({ poweredAt: at, ...(seen.stage === undefined ? { stage: 'power-on', stagedAt: at } : {}) }),
+      stageEvent(container, 'power-on', 'bmc'),
+    )
+    live.poke()
+  }
+
+  return {
+    preparing,
+
+    async powering(turn: Turn): Promise<void> {
+      await powerOn(turn)
+      await move(turn.container, 'powered')
+    },
+  }
+}
+
+/** Why a preparation was broken off: the record has changed, and the next turn sees how. */
+const NEWS = Symbol('news')

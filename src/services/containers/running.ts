@@ -1,0 +1,50 @@
+/** The steps `booting` and `running`: the machine is on, and is looked after until its workload ends. */
+import { AppError } from '../../base/errors.ts'
+import { stallCause } from '../../model/stage.ts'
+import type { StoredMachine } from '../machines/ports.ts'
+import { hasNews, leftMs } from './record.ts'
+import type { LifecycleDeps, Tools, Turn } from './step.ts'
+
+export function createRunning({ store, now }: LifecycleDeps, { machineOf, move, isOff, patience }: Tools) {
+  async function refuseOff(turn: Turn, machine: StoredMachine): Promise<void> {
+    if (!(await isOff(turn, machine))) return
+    // What the machine said last may have come while the BMC was asked.
+    const seen = await store.byId(turn.container.id)
+    if (!seen || hasNews(seen)) return
+    throw new AppError(
+      'boot_failed',
+      `the machine switched itself off after stage "${seen.stage ?? 'power-on'}"; the console shows what it said`,
+    )
+  }
+
+  return {
+    /** Waits for the next stage, within its budget and the deadline of the whole. */
+    async booting(turn: Turn): Promise<void> {
+      const { live, watch, container, news } = turn
+      const machine = await machineOf(container)
+      await watch.record(machine)
+      watch.collect(container)
+      const ms = leftMs(container, now())
+      if (ms <= 0) {
+        const sinceMs = now() - (container.stagedAt ?? container.createdAt)
+        throw new AppError('boot_failed', stallCause(container.stage, sinceMs / 1000))
+      }
+      await live.waitFor(news, Math.min(ms, patience.powerCheckBootingMs))
+      await refuseOff(turn, machine)
+    },
+
+    async running(turn: Turn): Promise<void> {
+      const { live, watch, container, news } = turn
+      const machine = await machineOf(container)
+      await watch.record(machine)
+      watch.collect(container)
+      await live.waitFor(news, patience.powerCheckRunningMs)
+      const seen = await store.byId(container.id)
+      if (!seen || hasNews(seen)) return
+      // An operating system that switched its machine off has ended well.
+      if (container.mode === 'os' && (await isOff(turn, machine)))
+        return move(container, 'exit', (last) => ({ stopBy: last.stopBy ?? 'exit', exitCode: last.exitCode ?? 0 }))
+      await refuseOff(turn, machine)
+    },
+  }
+}
