@@ -20,6 +20,9 @@ const SUITES: readonly Suite[] = [
   { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },
 ]
 
+/** What `bareboat test` can be asked for. */
+export const SUITE_NAMES: readonly string[] = ['checks', ...SUITES.map(({ name }) => name)]
+
 export interface Sums {
   passed: number
   failed: number
