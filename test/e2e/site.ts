@@ -128,11 +128,11 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
       const found = await poll(
         async () => {
           last = await client.containers.inspect(container)
-          return wanted.includes(last.state) ? last : undefined
+          return wanted.includes(last.state) || last.state === 'failed' ? last : undefined
         },
         { everyMs: 50, deadlineMs },
       )
-      if (found) return found
+      if (found && wanted.includes(found.state)) return found
       throw new Error(
         `container ${container} is not ${wanted.join(' or ')} in ${deadlineMs} ms: ${JSON.stringify(last)}`,
       )
