@@ -18,6 +18,9 @@ import { inflateXz } from '../../src/drivers/debian/xz.ts'
 import type { Container } from '../../src/model/container.ts'
 import type { RackInfo, RackMachine } from '../../src/rack/info.ts'
 import { rackDown, rackInfo, rackUp, type RackPlace } from '../../src/rack/rack.ts'
+import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
+import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
+import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
 import { createKits } from '../../src/services/kits/kits.ts'
 import { startRegistry, type RunningRegistry } from '../peers/docker-registry.ts'
 import { startCommand, type CommandOptions, type Ran, type Running } from './command-line.ts'
@@ -155,8 +158,15 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
 /** The kit is set-up: it is built once and stays in the checkout. */
 async function buildKit(): Promise<void> {
   mkdirSync(KIT_DIR, { recursive: true })
-  const source = createDebianArchive({ stateDirectory: join(KIT_DIR, 'debian'), log: quietLog })
-  const kits = createKits({ directory: KIT_DIR, log: quietLog, source, inflateXz })
+  const source = () => createDebianArchive({ stateDirectory: join(KIT_DIR, 'debian'), log: quietLog })
+  const kits = createKits({
+    store: await openKitDirectory(KIT_DIR, quietLog),
+    log: quietLog,
+    source,
+    inflateXz,
+    guestFiles: readGuestFiles,
+    openBootFile,
+  })
   const kit = await kits.open().catch(() => undefined)
   if (!kit) await kits.build()
 }

@@ -97,16 +97,18 @@ export async function openSmallSite(options: SiteOptions) {
   const database = stack.use(openSqlite<Tables>(join(folder, 'state.db'), coreMigrations))
   const events = createEventBus(database.db, now)
   const machineStore = createMachineStore(database.db, events, secrets, now)
-  const store = mortal(createContainerStore(database.db, events, now), ['insert', 'transition', 'patch', 'remove'])
+  const containerStore = createContainerStore(database.db, events, now)
+  const store = mortal(containerStore, ['insert', 'transition', 'patch', 'remove'])
   const boots = mortal(createBootStore(database.db, secrets, now), ['open', 'claim', 'end'])
   const intents = mortal(createIntentStore(database.db, now), ['begin', 'end'])
-  const logs = stack.use(createLogDirectory(join(folder, 'logs'), now))
+  const logFiles = stack.use(createLogDirectory(join(folder, 'logs'), now))
+  const logs = mortal(logFiles, [])
   const power = createPower({
     log,
     events,
     intents,
     now,
-    settleMs: 300,
+    settleMs: 2000,
     passwordOf: machineStore.bmcPassword,
     openBmc: (machine) => world.machines.get(machine.macs[0]!)!.port(dead),
   })
@@ -162,7 +164,7 @@ export async function openSmallSite(options: SiteOptions) {
       powerCheckBootingMs: 50,
       powerCheckRunningMs: 50,
       confirmOffMs: 5,
-      drainMs: 100,
+      drainMs: 3000,
       osGraceMs: 200,
       killMs: 100,
       agentMs: 100,
@@ -187,6 +189,8 @@ export async function openSmallSite(options: SiteOptions) {
     events,
     database,
     isDead: dead,
+    /** What is in the database, whoever lives. */
+    stored: () => containerStore.list(),
     writes: () => writes,
     run: (given: Partial<RunOptions> = {}) =>
       containers!.create({ ...runOptions.parse({ image: 'hello' }), pull: 'missing', early: 'false', ...given }),
@@ -207,6 +211,10 @@ export async function openSmallSite(options: SiteOptions) {
     async [Symbol.asyncDispose]() {
       if (world.daemon?.boot === boot) world.daemon = undefined
       if (isDead) {
+        // Ends its timers; what it waits for never comes.
+        void containers![Symbol.asyncDispose]()
+        void console[Symbol.asyncDispose]()
+        await logFiles[Symbol.asyncDispose]()
         await database[Symbol.asyncDispose]()
         return
       }

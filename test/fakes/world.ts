@@ -50,7 +50,7 @@ const GOOD: Behaviour = {
   agentHangs: false,
 }
 
-const PATIENCE: PowerPatience = { deadlineMs: 400, softOffDeadlineMs: 400, pollMs: 5, offMs: 1, resendMs: 150 }
+const PATIENCE: PowerPatience = { deadlineMs: 2000, softOffDeadlineMs: 2000, pollMs: 5, offMs: 1, resendMs: 1500 }
 
 /** What a daemon offers to machines; undefined while none lives. */
 export interface Daemon {
@@ -132,18 +132,15 @@ export class FakeMachine {
       signal.throwIfAborted()
       const { daemon } = this.#world
       if (daemon && !daemon.isDead()) {
-        const dead = (async () => {
-          while (!daemon.isDead() && this.#world.daemon === daemon) await sleep(2, signal)
-          return 'dead' as const
-        })()
-        dead.catch(() => {})
+        const done = new AbortController()
         const answer = await Promise.race([
           work(daemon.boot).then(
             (value) => ({ value }),
             (error: unknown) => ({ error }),
           ),
-          dead,
+          this.#death(daemon, AbortSignal.any([signal, done.signal])),
         ])
+        done.abort()
         if (answer !== 'dead') {
           if ('value' in answer) return answer.value
           if (answer.error instanceof AppError && ['not_found', 'conflict', 'invalid'].includes(answer.error.code))
@@ -152,6 +149,12 @@ export class FakeMachine {
       }
       await sleep(2, signal)
     }
+  }
+
+  /** Yields when a daemon has died, or nobody wants to know any more. */
+  async #death(daemon: Daemon, signal: AbortSignal): Promise<'dead'> {
+    while (!daemon.isDead() && this.#world.daemon === daemon && !signal.aborted) await sleep(4, signal).catch(() => {})
+    return 'dead'
   }
 
   async #boot(signal: AbortSignal): Promise<void> {

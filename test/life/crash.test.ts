@@ -24,6 +24,9 @@ interface Scenario {
   readonly ends: { readonly state: Container['state']; readonly exitCode: number; readonly powerOns: number }
 }
 
+/** Output must not be lost to a busy computer. */
+const PATIENCE = { drainMs: 10_000 }
+
 const SCENARIOS: readonly Scenario[] = [
   { name: 'an application', does: { exitCode: 7 }, ends: { state: 'exited', exitCode: 7, powerOns: 1 } },
   {
@@ -80,6 +83,7 @@ async function runOnce(scenario: Scenario, diesAfter: number | undefined): Promi
     ...scenario.options,
     folder,
     world,
+    patience: PATIENCE,
     ...(diesAfter === undefined ? {} : { diesAfter }),
   })
   const sites = [site]
@@ -89,14 +93,14 @@ async function runOnce(scenario: Scenario, diesAfter: number | undefined): Promi
     let ended = await follow(site, scenario, created)
     if (!ended) {
       site.kill()
-      site = await openSmallSite({ ...scenario.options, folder, world })
+      site = await openSmallSite({ ...scenario.options, folder, world, patience: PATIENCE })
       sites.push(site)
       await site.containers.resume()
-      const [left] = await site.store.list()
+      const [left] = await site.stored()
       assert.ok(left, `${at}: the container is known`)
       ended = await follow(site, scenario, Promise.resolve(left))
     }
-    assert.ok(ended, `${at}: never ended: ${JSON.stringify((await site.store.list())[0])}`)
+    assert.ok(ended, `${at}: never ended: ${JSON.stringify((await site.stored())[0])}`)
     check(scenario, ended, machine, at)
     const text = await site.output(ended.id)
     const output = machine.does.output.repeat(scenario.ends.powerOns)
@@ -122,21 +126,15 @@ async function follow(
   return poll(
     async () => {
       if (site.isDead()) return 'dead' as const
-      const [seen] = await Promise.race([site.store.list(), dying(site)])
-      if (seen?.state === stopsAt && !isStopped) {
+      const [seen] = await site.stored()
+      if (seen && seen.state === stopsAt && !isStopped) {
         isStopped = true
-        site.containers.stop(seen!.id).catch(() => {})
+        site.containers.stop(seen.id).catch(() => {})
       }
       return seen && ['exited', 'failed'].includes(seen.state) ? seen : undefined
     },
     { everyMs: 3, deadlineMs: 10_000 },
   ).then((found) => (found === 'dead' ? undefined : found))
-}
-
-/** The store of a daemon that has died answers nobody. */
-async function dying(site: SmallSite): Promise<never[]> {
-  await poll(() => (site.isDead() ? true : undefined), { everyMs: 5, deadlineMs: 10_000 })
-  return []
 }
 
 function check({ ends }: Scenario, ended: Container, machine: FakeMachine, at: string): void {

@@ -16,7 +16,9 @@ export function createStopping(deps: LifecycleDeps, { machineOf, preparedOf, mov
     // Without a boot the machine is off already: an earlier turn or an earlier daemon came this far.
     if (await boots.byContainer(container.id)) {
       if (container.startedAt !== undefined && container.stopBy !== 'exit') await endWorkload(turn, machine)
-      watch.collect(container)
+      // A daemon that was killed between switching off and saying so must not wait for a machine that is off.
+      const isGone = !watch.isCollecting() && (await isOff(turn, machine))
+      if (!isGone) watch.collect(container)
       if (!(await watch.drained(patience.drainMs)))
         log.warn('output may be incomplete', { containerId: container.id, machine: machine.name })
     }

@@ -38,7 +38,7 @@ export function openSqlite<Tables>(path: string, migrations: readonly Migration[
     migrate(raw, path, migrations)
   } catch (error) {
     raw.close()
-    throw error
+    throw explained(error, path)?.error ?? error
   }
   const broken = new AbortController()
   const guard: Guard = (work) => {
