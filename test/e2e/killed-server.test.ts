@@ -10,7 +10,7 @@ import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 const COUNTER = `i=0; while [ ! -e /tmp/end ]; do i=$((i + 1)); echo $i; echo $i >&2; sleep 0.1; done; exit 9`
 const names = FIRMWARES.map(({ machine }) => `count-${machine}`)
 
-suite('a server that is killed', { skip, timeout: 300_000 }, () => {
+suite('a server that is killed', { skip, timeout: 600_000 }, () => {
   let site: Site
   before(async () => {
     site = await openSite({ name: 'killed' })
