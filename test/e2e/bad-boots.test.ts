@@ -7,7 +7,7 @@ import type { Ran } from './command-line.ts'
 import { busyboxImage, foreignImage, plainImage, pushImage } from './images.ts'
 import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 
-suite('what goes wrong', { skip, concurrency: 1, timeout: 400_000 }, () => {
+suite('what goes wrong', { skip, concurrency: 1, timeout: 600_000 }, () => {
   let site: Site
   let busybox: string
   let password: string
@@ -145,6 +145,7 @@ suite('what goes wrong', { skip, concurrency: 1, timeout: 400_000 }, () => {
           writeFileSync(file, 'this is no initrd\n'.repeat(1000))
           await site.ok(['kit', 'import-initrd', `junk-${machine}`, file])
           const ran = await site.run(['run', '--machine', machine, '--initrd', `junk-${machine}`, busybox])
+          await site.ok(['kit', 'rm-initrd', `junk-${machine}`])
           await assertFailed(ran, machine, 'initrd', /the kernel panicked/)
           await assertOff(machine)
         })

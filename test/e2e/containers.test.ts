@@ -19,7 +19,7 @@ while :; do read -r line && echo "got $line" || sleep 0.1; done`
 const aroundTerminal = (argv: readonly string[]): readonly string[] => ['script', '-qec', quoteWords(argv), '/dev/null']
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-suite('containers', { skip, concurrency: 2 }, () => {
+suite('containers', { skip, concurrency: 2, timeout: 900_000 }, () => {
   let site: Site
   let busybox: string
   const times: string[] = []

@@ -10,7 +10,7 @@ import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 const COUNTER = `i=0; while [ ! -e /tmp/end ]; do i=$((i + 1)); echo $i; echo $i >&2; sleep 0.1; done; exit 9`
 const names = FIRMWARES.map(({ machine }) => `count-${machine}`)
 
-suite('a server that is killed', { skip, timeout: 300_000 }, () => {
+suite('a server that is killed', { skip, timeout: 600_000 }, () => {
   let site: Site
   before(async () => {
     site = await openSite({ name: 'killed' })
@@ -37,7 +37,8 @@ suite('a server that is killed', { skip, timeout: 300_000 }, () => {
       following.push(site.start(['attach', '--no-stdin', names[at]!]))
     }
     await killAndRestart(200)
-    for (const stage of ['dhcp', 'kernel', 'initrd'] as const) {
+    // Not between DHCP and the first script: firmware asks for that once, and iPXE cannot be told yet to ask again.
+    for (const stage of ['power-on', 'kernel', 'initrd'] as const) {
       await untilStage(names[0]!, stage)
       await killAndRestart(500)
     }
@@ -52,7 +53,7 @@ suite('a server that is killed', { skip, timeout: 300_000 }, () => {
     for (const { done } of following) {
       const { code, stderr } = await done
       assert.equal(code, 6, stderr)
-      assert.match(stderr, /the connection to the bareboat server .* broke/)
+      assert.match(stderr, /the bareboat server at .*(broke|refused)/)
     }
   })
 

@@ -8,7 +8,7 @@ import { poll } from '../../src/base/clock.ts'
 import { debianRoot } from './images.ts'
 import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 
-suite('an operating system', { skip, concurrency: 2, timeout: 400_000 }, () => {
+suite('an operating system', { skip, concurrency: 2, timeout: 600_000 }, () => {
   let site: Site
   before(async () => {
     const root = debianRoot()

@@ -131,11 +131,11 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
       const found = await poll(
         async () => {
           last = await client.containers.inspect(container)
-          return wanted.includes(last.state) ? last : undefined
+          return wanted.includes(last.state) || last.state === 'failed' ? last : undefined
         },
         { everyMs: 50, deadlineMs },
       )
-      if (found) return found
+      if (found && wanted.includes(found.state)) return found
       throw new Error(
         `container ${container} is not ${wanted.join(' or ')} in ${deadlineMs} ms: ${JSON.stringify(last)}`,
       )
@@ -155,7 +155,7 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
   }
 }
 
-/** The kit is set-up: it is built once and stays in the checkout. */
+/** The kit of this checkout's guest. Its packages are fetched once and stay. */
 async function buildKit(): Promise<void> {
   mkdirSync(KIT_DIR, { recursive: true })
   const source = () => createDebianArchive({ stateDirectory: join(KIT_DIR, 'debian'), log: quietLog })
@@ -167,8 +167,7 @@ async function buildKit(): Promise<void> {
     guestFiles: readGuestFiles,
     openBootFile,
   })
-  const kit = await kits.open().catch(() => undefined)
-  if (!kit) await kits.build()
+  await kits.build()
 }
 
 /** @returns what lets it go to work */

@@ -17,7 +17,8 @@ const SUITES: readonly Suite[] = [
   { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 2 },
-  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },
+  // Each file keeps two machines busy, which two cores can just do.
+  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 1 },
 ]
 
 /** What `bareboat test` can be asked for. */

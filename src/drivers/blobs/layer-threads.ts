@@ -87,7 +87,7 @@ export class LayerThreads implements AsyncDisposable {
   #spawn(): Worker {
     const worker = new Worker(new URL('./layer-worker.ts', import.meta.url), {
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
-      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
+      env: workerEnvironment(),
     })
     this.#all.add(worker)
     // A thread that dies is not used again; the job that it had learns of it by its own listeners.
@@ -239,4 +239,13 @@ export async function* batches(
       filled = 0
     }
   if (filled > 0) yield batch.slice(0, filled)
+}
+
+/** Nothing of ours but what Node itself needs. A value that is undefined would arrive as the text `undefined`. */
+function workerEnvironment(): Record<string, string> {
+  const { PATH, NODE_COMPILE_CACHE } = process.env
+  return {
+    ...(PATH === undefined ? {} : { PATH }),
+    ...(NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }),
+  }
 }
