@@ -1,9 +1,12 @@
 /** Where everything begins: the command line, with the daemon as one of its verbs. */
 import { enableCompileCache } from 'node:module'
-import { processIo } from './cli/io.ts'
-import { runCli } from './cli/program.ts'
-import { addServerCommand } from './daemon/command.ts'
+import { compileCacheDir } from './model/paths.ts'
 
-enableCompileCache()
+// What is imported from here on is compiled once and kept: hence no other static imports of ours.
+enableCompileCache(compileCacheDir(process.env))
+const [{ processIo }, { runCli }] = await Promise.all([import('./cli/io.ts'), import('./cli/program.ts')])
 const io = processIo()
-process.exitCode = await runCli(process.argv.slice(2), io, (program) => addServerCommand(program, io))
+process.exitCode = await runCli(process.argv.slice(2), io, async (program) => {
+  const { addServerCommand } = await import('./daemon/command.ts')
+  addServerCommand(program, io)
+})

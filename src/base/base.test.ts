@@ -24,6 +24,15 @@ test('Reader refuses to read past the end and names the field', () => {
   assert.equal(toHex(r.rest()), '0102')
 })
 
+test('Reader.latin1 keeps every byte', () => {
+  const all = Uint8Array.from({ length: 256 }, (_, n) => n)
+  const text = new Reader(all, 's').latin1(256)
+  assert.deepEqual(
+    Array.from(text, (character) => character.charCodeAt(0)),
+    [...all],
+  )
+})
+
 test('Reader.untilNul bounds the search', () => {
   assert.equal(new Reader(fromHex('61006200'), 's').untilNul(4).length, 1)
   assert.throws(() => new Reader(fromHex('616263'), 's').untilNul(8), WireError)

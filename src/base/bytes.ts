@@ -4,7 +4,6 @@
  */
 import { WireError } from './errors.ts'
 
-const latin1 = new TextDecoder('latin1')
 const utf8 = new TextDecoder('utf-8')
 const encoder = new TextEncoder()
 
@@ -81,7 +80,9 @@ export class Reader {
 
   /** `length` bytes as text, each byte one character (ISO 8859-1), without loss. */
   latin1(length: number, field = 'text'): string {
-    return latin1.decode(this.take(length, field))
+    const bytes = this.take(length, field)
+    // Not TextDecoder: its `latin1` is windows-1252.
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
   }
 
   utf8(length: number, field = 'text'): string {

@@ -27,6 +27,8 @@ export interface Io {
 
 /** The process's own. */
 export function processIo(): Io {
+  // A reader that goes away may be noticed when the run is over already; then it no longer matters.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   return {
     stdin: process.stdin as InputStream,
     stdout: process.stdout as OutputStream,

@@ -45,7 +45,7 @@ export async function createProgram(
     const group = VERBS[names[index]!]!.group
     if (group) command.helpGroup(`${group}:`)
   }
-  extra(program, session)
+  if (!only) await extra(program, session)
   return program
 }
 

@@ -21,9 +21,9 @@ export interface Session {
   /** One indented JSON document. */
   printJson(value: unknown): Promise<void>
   /** A line on stderr for the person, not for programs. */
-  note(line: string): void
+  note: (line: string) => void
   /** Tells of an error and remembers its exit code; the verb goes on with its next argument. */
-  complain(error: unknown): void
+  complain: (error: unknown) => void
   /** Colours `text` where the stream is a terminal and NO_COLOR does not forbid it. */
   paint(style: Style, text: string, stream?: OutputStream): string
   /** Sends interrupts (SIGINT, SIGTERM, SIGHUP) to `handler` instead of ending the verb; returns the way back. */

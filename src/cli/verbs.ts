@@ -4,7 +4,8 @@ import type { Session } from './session.ts'
 
 /** Adds one command to the program and yields it. */
 export type Register = (program: Command, session: Session) => Command
-export type Extra = (program: Command, session: Session) => void
+/** Adds commands of other rooms; asked only when the verb is none of VERBS, or all are wanted. */
+export type Extra = (program: Command, session: Session) => void | Promise<void>
 
 interface Verb {
   readonly group?: string

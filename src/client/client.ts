@@ -21,7 +21,7 @@ import type {
 } from '../model/api.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
-import type { Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
+import type { Arch, Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
 import type { Channel } from './channel.ts'
 import type { Endpoint } from './endpoint.ts'
 import { parseJson, readEvents, readNdjson } from './lines.ts'
@@ -63,6 +63,10 @@ export function createClient(endpoint: Endpoint) {
   const ask = <T>(method: string, path: string, options?: RequestOptions) =>
     requestJson<T>(endpoint, method, path, options)
   const stream = (path: string, options: RequestOptions) => requestStream(endpoint, 'GET', path, options)
+  const octets = async (path: string, query: Query, { signal }: Signalled): Promise<AsyncIterable<Uint8Array>> => {
+    const body = await stream(path, { query, ...pick(signal) })
+    return watched(body as AsyncIterable<Uint8Array>, endpoint, body, signal)
+  }
   const channel = async (path: string, query: Query, { signal }: Signalled): Promise<Channel> => {
     // ws is loaded by the few commands that need it.
     const { openChannel } = await import('./channel.ts')
@@ -135,13 +139,13 @@ export function createClient(endpoint: Endpoint) {
       diff: async (a: string, b: string, options: Signalled = {}) =>
         (await ask<{ changes: TreeChangeView[] }>('GET', '/v1/images/diff', { query: { a, b }, ...options })).changes,
       export: (ref: string, format: 'tar' | 'cpio', options: Signalled = {}) =>
-        stream('/v1/images/export', { query: { ref, format }, ...options }),
+        octets('/v1/images/export', { ref, format }, options),
     },
 
     kits: {
       list: (options: Signalled = {}) => ask<{ kits: Kit[]; imported: ImportedFile[] }>('GET', '/v1/kits', options),
       build: (
-        request: { flavour?: 'generic' | 'cloud'; mirror?: string; force?: boolean },
+        request: { architecture?: Arch; flavour?: 'full' | 'cloud'; force?: boolean },
         onProgress: OnProgress,
         options: Signalled = {},
       ) => follow<Kit>('POST', '/v1/kits/build', { json: request, ...options }, onProgress),
@@ -193,7 +197,7 @@ export function createClient(endpoint: Endpoint) {
       top: (container: string, options: Signalled = {}) =>
         ask<TopAnswer>('GET', at('containers', container, 'top'), options),
       readArchive: (container: string, path: string, options: Signalled = {}) =>
-        stream(at('containers', container, 'archive'), { query: { path }, ...options }),
+        octets(at('containers', container, 'archive'), { path }, options),
       writeArchive: (container: string, path: string, body: Readable, options: Signalled = {}) =>
         ask<void>('PUT', at('containers', container, 'archive'), { query: { path }, body, ...options }),
       stat: (container: string, path: string, options: Signalled = {}) =>

@@ -3,7 +3,6 @@
  * the command line counts, and neither a long poll nor a followed log must meet a default timeout.
  */
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
 import { pipeline } from 'node:stream/promises'
 import type { Readable } from 'node:stream'
 import { AppError, ERROR_CODES, systemCode, type ErrorCode } from '../base/errors.ts'
@@ -147,7 +146,9 @@ function open(
   if (endpoint.kind === 'unix') return httpRequest({ ...common, socketPath: endpoint.path, host: 'localhost' })
   const base = endpoint.url.pathname.replace(/\/$/, '')
   const options = { ...common, path: base + path, hostname: bareHost(endpoint.url), port: endpoint.url.port }
-  return endpoint.url.protocol === 'https:' ? httpsRequest(options) : httpRequest(options)
+  // TLS is loaded only where it is spoken.
+  const isTls = endpoint.url.protocol === 'https:'
+  return isTls ? process.getBuiltinModule('node:https').request(options) : httpRequest(options)
 }
 
 /** An IPv6 address loses the brackets that it has in a URL. */

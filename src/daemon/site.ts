@@ -11,6 +11,9 @@ import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { fileAt } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
+import { openKitDirectory } from '../drivers/kits/directory.ts'
+import { readGuestFiles } from '../drivers/kits/guest-files.ts'
+import { openBootFile } from '../drivers/kits/open-boot-file.ts'
 import { createImports } from '../drivers/layout/import.ts'
 import { createLogDirectory } from '../drivers/logs/directory.ts'
 import { createRegistry } from '../drivers/registry/registry.ts'
@@ -34,7 +37,6 @@ import { createAgent } from '../services/containers/agent.ts'
 import { createContainers, type ContainersService } from '../services/containers/containers.ts'
 import { createExec } from '../services/containers/exec.ts'
 import { createImages } from '../services/images/create.ts'
-import { listImported, removeImported } from '../services/kits/imported.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createMachines } from '../services/machines/machines.ts'
 import { createPower } from '../services/power/power.ts'
@@ -77,8 +79,20 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     users: async (imageId) => (await containers?.usersOf(imageId)) ?? [],
   })
   const { kitDir } = config
-  const archive = createDebianArchive({ stateDirectory: join(kitDir, 'debian'), log, mirror: config.debianMirror })
-  const kits = createKits({ directory: kitDir, log, source: archive, inflateXz })
+  const kits = createKits({
+    log,
+    store: await openKitDirectory(kitDir, log),
+    source: (architecture) =>
+      createDebianArchive({
+        log,
+        architecture,
+        stateDirectory: join(kitDir, architecture === 'amd64' ? 'debian' : `debian-${architecture}`),
+        mirror: config.debianMirror,
+      }),
+    inflateXz,
+    guestFiles: readGuestFiles,
+    openBootFile,
+  })
 
   // Machines
   const power = stack.use(
@@ -134,6 +148,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   containers = stack.use(
     createContainers({
       log,
+      events,
       store: containerStore,
       boots,
       boot,
@@ -145,7 +160,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       blobs,
       now,
       random: Math.random,
-      kernels: { files: (_arch, kernel, initrd) => bootFiles(kits, kernel, initrd) },
+      kernels: { files: (arch, kernel, initrd) => bootFiles(kits, arch, kernel, initrd) },
       kernelParams: config.kernelParams,
       machines: machineStore.list,
       machineById: machineStore.byId,
@@ -181,10 +196,6 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     version: VERSION,
     config: entries,
     isReady: () => isReady,
-    imports: {
-      list: () => listImported(kitDir),
-      remove: (kind, name) => removeImported(kitDir, kind, name),
-    },
     async info() {
       const kit = await kits.open().catch(() => undefined)
       return {
@@ -231,12 +242,12 @@ function ofDatabase(broken: AbortSignal): Task {
   }
 }
 
-/** Kernel and initrd: the default kit's, or imported ones. */
-async function bootFiles(kits: Kits, kernel: string | undefined, initrd: string | undefined) {
-  const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open()
+/** Kernel and initrd: those of the default kit for the architecture, or imported ones. */
+async function bootFiles(kits: Kits, arch: string, kernel: string | undefined, initrd: string | undefined) {
+  const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open('default', arch)
   return {
-    kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernels', kernel)),
-    initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrds', initrd)),
+    kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernel', kernel)),
+    initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrd', initrd)),
   }
 }
 

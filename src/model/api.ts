@@ -87,8 +87,13 @@ export const pullRequest = z
   .object({
     reference: z.string().min(1).max(1024),
     platform: z.string().max(64).optional().describe('os/architecture[/variant]'),
-    plainHttp: z.boolean().default(false),
-    insecure: z.boolean().default(false),
+    plainHttp: z.boolean().exactOptional().describe('as configured, and for a loopback registry what it speaks'),
+    insecure: z.boolean().exactOptional().describe('as configured when absent'),
+    ca: z
+      .string()
+      .max(1 << 20)
+      .exactOptional()
+      .describe('certificates of further authorities, PEM'),
     policy: z.enum(['missing', 'always', 'never']).default('always'),
   })
   .strict()

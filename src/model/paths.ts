@@ -30,6 +30,12 @@ export function defaultRackDir(env: Environment): string {
   return isSet(dir) ? dir : join(stateHome(env), 'bareboat', 'rack')
 }
 
+/** Where Node keeps what it compiled: never in a folder that others can write to. */
+export function compileCacheDir(env: Environment): string {
+  const cacheHome = env['XDG_CACHE_HOME']
+  return join(isSet(cacheHome) ? cacheHome : join(home(env), '.cache'), 'bareboat', 'node')
+}
+
 /** Where state lives by the XDG Base Directory specification: XDG_STATE_HOME or ~/.local/state. */
 export function stateHome(env: Environment): string {
   const stateDir = env['XDG_STATE_HOME']

@@ -17,7 +17,7 @@ export interface Asked {
   /** Names in the route, decoded. */
   readonly params: readonly string[]
   readonly body: Buffer
-  json(): unknown
+  readonly json: () => unknown
 }
 export interface Answer {
   readonly status?: number

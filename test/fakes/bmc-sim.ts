@@ -63,6 +63,8 @@ export interface Misbehaviour {
   readonly duplicates?: boolean
   /** Before every true answer comes one with another request number. */
   readonly wrongSequence?: boolean
+  /** Confirms a session without authentication, integrity and encryption, whatever was proposed: cipher suite 0. */
+  readonly downgrades?: boolean
   /** The last proof of the handshake is wrong. */
   readonly wrongRakp4?: boolean
   /** Says OK to power commands and does nothing. */
@@ -128,6 +130,8 @@ export class BmcSim implements AsyncDisposable {
   isOn: boolean
   /** Power commands that were taken, in order: what a test compares with what it asked for. */
   readonly trace: ChassisAction[] = []
+  /** How many proofs of the password (RAKP 3) came. */
+  proofs = 0
   /** How many serial breaks came. */
   breaks = 0
   port = 0
@@ -242,7 +246,9 @@ export class BmcSim implements AsyncDisposable {
     const busyLeft = this.#options.busyAnswers ?? 0
     this.#sessions.set(id, { id, peer, exchange, level: 'user', sequence: 0, busyLeft })
     const highest = PRIVILEGE[this.#options.level ?? 'administrator']
-    const accepted = { ...suite, privilege: m.privilege === 0 ? highest : m.privilege, bmcSessionId: id }
+    const none = { authentication: 0, integrity: 0, confidentiality: 0 }
+    const algorithms = this.#options.downgrades ? none : suite
+    const accepted = { ...algorithms, privilege: m.privilege === 0 ? highest : m.privilege, bmcSessionId: id }
     this.#plain(
       'openSessionResponse',
       serializeOpenSessionResponse({ tag, status: 0, consoleSessionId, accepted }),
@@ -274,6 +280,7 @@ export class BmcSim implements AsyncDisposable {
     if (!session) return
     const { consoleSessionId } = session.exchange
     if (m.status !== 0) return void this.#sessions.delete(session.id)
+    this.proofs++
     if (!sameCode(m.code, rakp3Code(session.exchange))) {
       this.#sessions.delete(session.id)
       return this.#plain(

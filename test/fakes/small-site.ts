@@ -16,8 +16,7 @@ import { createIntentStore } from '../../src/drivers/store/sqlite/intents.ts'
 import { createMachineStore } from '../../src/drivers/store/sqlite/machines.ts'
 import { coreMigrations, type Tables } from '../../src/drivers/store/sqlite/schema.ts'
 import type { RunConfig } from '../../src/formats/oci/image.ts'
-import { impliedDirectory } from '../../src/formats/tree/node.ts'
-import { createTree } from '../../src/formats/tree/build.ts'
+import { mergeLayers } from '../../src/formats/tree/merge.ts'
 import { machineSpec } from '../../src/model/machine.ts'
 import { runOptions, type RunOptions } from '../../src/model/container.ts'
 import { createBoot } from '../../src/services/boot/boot.ts'
@@ -144,6 +143,7 @@ export async function openSmallSite(options: SiteOptions) {
   }
   containers = createContainers({
     log,
+    events,
     store,
     boots,
     boot,
@@ -164,7 +164,7 @@ export async function openSmallSite(options: SiteOptions) {
       powerCheckBootingMs: 50,
       powerCheckRunningMs: 50,
       confirmOffMs: 5,
-      drainMs: 100,
+      drainMs: 3000,
       osGraceMs: 200,
       killMs: 100,
       agentMs: 100,
@@ -238,7 +238,7 @@ function imagesOf({ onPull, arch = 'amd64', mode }: SiteOptions): Images {
       isHere ? Promise.resolve(ID as never) : Promise.reject(new AppError('not_found', 'Cannot find image')),
     inspect: () =>
       isHere ? Promise.resolve(record as never) : Promise.reject(new AppError('not_found', 'Cannot find image')),
-    tree: () => Promise.resolve(createTree(impliedDirectory(-1))),
+    tree: () => Promise.resolve(mergeLayers([])),
     config: () => Promise.resolve({ config: run, platform } as never),
   }
   return images as Images

@@ -46,17 +46,19 @@ function mended(bytes: Uint8Array): Uint8Array {
 }
 
 function checkIndex(index: LayerIndex): void {
-  for (const { path, kind, size, data } of index.entries) {
+  const { entries, blobBytes } = index
+  for (const { path, kind, size, data } of entries) {
     assert.ok(path === '' ? kind === 'directory' : isPlain(path), path)
     assert.ok(Number.isSafeInteger(size) && size >= 0)
     let end = 0
     for (const run of data) {
       assert.ok(run.at >= end && run.length > 0 && run.at + run.length <= size)
-      assert.ok(run.offset + run.length <= index.blobBytes)
+      assert.ok(run.offset + run.length <= blobBytes)
       end = run.at + run.length
     }
   }
   assert.deepEqual(parseLayerIndex(serializeLayerIndex(index)), index)
+  assert.deepEqual(parseLayerIndex(serializeLayerIndex({ entries, blobBytes })).entries, entries)
 }
 
 function checkTree(index: LayerIndex, lower: LayerIndex): void {

@@ -81,6 +81,38 @@ test('dhcp: leases survive a SIGKILL of the server', without('udhcpc'), async ()
 })
 
 test(
+  'dhcp: under load and killed again and again, no address is ever given to two machines (P7)',
+  without('perfdhcp'),
+  async () => {
+    await using net = openNetPair({ clientAddress: '10.66.0.2/16' })
+    const wide = [{ cidr: '10.66.0.0/16', pools: [['10.66.1.0', '10.66.99.255']] as const, leaseSeconds: 3600 }]
+    const database = join(net.folder, 'leases.db')
+    let isOver = false
+    const load = net
+      .client('perfdhcp', '-4', '-r', '600', '-p', '8', '-R', '20000', '-l', 'c0')
+      .finally(() => (isOver = true))
+    const holders = new Map<string, string>()
+    let acknowledged = 0
+    for (let round = 0; !isOver; round++) {
+      const host = await net.host({ subnets: wide, database })
+      await Promise.race([load, new Promise((done) => setTimeout(done, 1000 + 300 * round))])
+      await host.kill('SIGKILL')
+      for (const line of host.lines) {
+        if (line.kind !== 'dhcp-ack') continue
+        acknowledged++
+        const [address, mac] = [String(line['address']), String(line['mac'])]
+        assert.equal(holders.get(address) ?? mac, mac, `${address} was given to two machines`)
+        holders.set(address, mac)
+      }
+    }
+    assert.ok(acknowledged > 500, `only ${acknowledged} acknowledged`)
+    await load
+    const last = await net.host({ subnets: wide, database })
+    assert.ok(Number((await last.health())['leases']) >= holders.size, 'an acknowledged lease is lost')
+  },
+)
+
+test(
   'dhcp: a lease whose fsync fails is not acknowledged, health says so, and none that was is lost (P2)',
   without('udhcpc', 'strace'),
   async () => {

@@ -25,7 +25,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--rootfs': ['ram'],
   '--arch': ['amd64', 'arm64'],
   '--type': ['container', 'image', 'machine'],
-  '--flavour': ['generic', 'cloud'],
+  '--flavour': ['full', 'cloud'],
   '--firmware': ['bios', 'uefi'],
   '--platform': ['linux/amd64', 'linux/arm64'],
   action: ['status', 'on', 'off', 'cycle', 'soft-off'],
@@ -71,12 +71,8 @@ function walk(program: Command, words: readonly string[]) {
       if (next) command = next
       else {
         positionals++
-        // What follows a command's own words belongs to the program that it runs.
-        if (
-          command.registeredArguments.at(-1)?.name() === 'command' &&
-          positionals > command.registeredArguments.length - 1
-        )
-          hasEnded = true
+        // What follows the first word of `run` or `exec` belongs to the program that they run.
+        if (command.registeredArguments.at(-1)?.name() === 'command') hasEnded = true
       }
     }
   }

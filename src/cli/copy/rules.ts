@@ -74,7 +74,7 @@ export function planCopy(source: Seen, destination: Seen, rename?: string): Plan
     )
   if (!source.isDirectory && !destination.exists && assertsDirectory(destination.path))
     throw new AppError('invalid', `Cannot copy "${source.path}" to "${destination.path}": there is no such directory`)
-  // `new/.` and `new/` name the directory that is to be made.
-  if (base === '.' && destination.path !== '/') return planCopy(source, { ...destination, path: dir }, rename)
-  return { dir, name: base }
+  // `new/.` names the directory that is to be made.
+  const named = base === '.' ? splitPath(dir) : { dir, base }
+  return { dir: named.dir, name: named.base }
 }

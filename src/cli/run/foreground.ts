@@ -15,7 +15,12 @@ import type { RunFlags } from './request.ts'
 export async function followRun(session: Session, container: Container, flags: RunFlags): Promise<number> {
   const client = session.client()
   const isTty = flags.tty === true
-  const { promise: ready, resolve: onReady } = Promise.withResolvers<void>()
+  const { promise: ready, resolve } = Promise.withResolvers<void>()
+  let wasUp = false
+  const onReady = () => {
+    wasUp = true
+    resolve()
+  }
   const over = new AbortController()
   const signal = AbortSignal.any([session.signal, over.signal])
   using progress = showProgress(
@@ -45,10 +50,10 @@ export async function followRun(session: Session, container: Container, flags: R
       },
     })
     progress.stop()
-    return await finish(session, container, outcome, interrupts.count > 0)
+    return await finish(session, container, outcome, interrupts.count > 0 && !wasUp)
   } catch (error) {
     progress.stop()
-    if (interrupts.count > 0 && error instanceof AppError && error.code === 'boot_failed') return 130
+    if (interrupts.count > 0 && error instanceof AppError && error.code === 'boot_failed') return INTERRUPTED
     throw await explainFailure(session, container, error)
   } finally {
     over.abort()
@@ -56,11 +61,15 @@ export async function followRun(session: Session, container: Container, flags: R
   }
 }
 
+/** 128 + SIGINT. */
+const INTERRUPTED = 130
+
 async function finish(
   session: Session,
   container: Container,
   outcome: Outcome,
-  isInterrupted: boolean,
+  /** The person ended the boot: there is no exit code of a workload. */
+  isCutOff: boolean,
 ): Promise<number> {
   if (outcome.kind === 'left') {
     session.note('read escape sequence')
@@ -74,10 +83,10 @@ async function finish(
       .catch((error: unknown) => ignoreGone(error))
     if (outcome.kind === 'exit') {
       if (end?.state === 'failed') session.note(`bareboat: ${end.cause ?? `container "${container.name}" failed`}`)
-      return outcome.code
+      return isCutOff ? INTERRUPTED : outcome.code
     }
     if (end?.state === 'failed') throw new AppError('boot_failed', end.cause ?? 'no cause is known')
-    return end?.exitCode ?? (isInterrupted ? 130 : 125)
+    return isCutOff ? INTERRUPTED : (end?.exitCode ?? 125)
   }
   return outcome.code
 }
@@ -123,7 +132,7 @@ async function watch(
     const query = { containerId: container.id, sinceMs: container.createdAt, follow: true, signal }
     for await (const event of session.client().events(query)) if (progress.see(event)) onReady()
   } catch {
-    onReady()
+    // Output or a stage on the channel says as well when the workload is there.
   }
 }
 

@@ -1,5 +1,5 @@
 /** How far a boot has come, for the person who waits: one live line on a terminal, else a line for each stage. */
-import type { Container, ContainerState } from '../../model/container.ts'
+import type { Container } from '../../model/container.ts'
 import type { Event } from '../../model/event.ts'
 import type { Stage } from '../../model/stage.ts'
 import { elapsed } from '../output/human.ts'
@@ -17,10 +17,11 @@ const REACHED: Readonly<Record<Stage, string>> = {
   init: 'the workload was started',
   running: 'up',
 }
-const ENTERED: Readonly<Partial<Record<ContainerState, string>>> = {
-  preparing: 'preparing the image',
-  powering: 'switching the machine on',
-  booting: 'booting',
+/** What a change of the container's state begins. */
+const BEGUN: Readonly<Record<string, { readonly key: string; readonly words: string }>> = {
+  begin: { key: 'preparing', words: 'preparing the image' },
+  prepared: { key: 'powering', words: 'switching the machine on' },
+  powered: { key: 'booting', words: 'waiting for the machine to boot' },
 }
 const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
 
@@ -79,8 +80,6 @@ function stepOf({ kind, action, attributes }: Event): { key: string; words: stri
   if (kind !== 'container') return undefined
   const stage = action === 'stage' ? attributes['stage'] : undefined
   if (stage !== undefined) return { key: stage, words: REACHED[stage as Stage] ?? stage }
-  const state = action === 'state' ? (attributes['state'] ?? attributes['to']) : action
-  if (state === 'running' || state === 'start') return { key: 'running', words: REACHED.running }
-  const words = ENTERED[state as ContainerState]
-  return words === undefined ? undefined : { key: state as string, words }
+  if (action === 'start') return { key: 'running', words: REACHED.running }
+  return action === 'state' ? BEGUN[attributes['transition'] ?? ''] : undefined
 }

@@ -52,6 +52,8 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['strace', 'strace'],
   ['socat', 'socat'],
   ['git', 'git'],
+  ['zsh', 'zsh'],
+  ['fish', 'fish'],
 ]
 
 /**

@@ -1,7 +1,7 @@
 /** `bareboat test`: the checks, then every test, fast ones first; one line of sums at the end. */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '../../..')
 
@@ -72,7 +72,10 @@ export function addSums(sums: Sums, output: string, code: number): void {
 
 function run(program: string, args: readonly string[], signal: AbortSignal): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
+    // Scripts that say `node` mean the one that runs this.
+    const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` }
     const child = spawn(program, args, {
+      env,
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'inherit'],
       signal,

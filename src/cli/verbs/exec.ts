@@ -49,7 +49,7 @@ async function exec(session: Session, container: string, argv: string[], flags: 
   const { rows, columns } = io.stdout
   const hasSize = isTty && rows !== undefined && columns !== undefined && rows > 0 && columns > 0
   await using channel = await session.client().containers.exec(container, { signal })
-  await channel.control({
+  const starting = channel.control({
     type: 'start',
     argv,
     env: [...readEnvironmentFiles(flags.envFile, io), ...fromCaller(flags.env, io.env)],
@@ -58,6 +58,9 @@ async function exec(session: Session, container: string, argv: string[], flags: 
     ...(flags.workdir === undefined ? {} : { workdir: flags.workdir }),
     ...(flags.user === undefined ? {} : { user: flags.user }),
     ...(hasSize ? { rows: Math.min(rows, 1000), columns: Math.min(columns, 1000) } : {}),
+  })
+  starting.catch(() => {
+    // The server has closed already; what it said before is read below.
   })
   const outcome = await pump(session, channel, { isTty, hasStdin, keys: isTty ? detachFilter(keys) : noKeys })
   if (outcome.kind === 'exit') return outcome.code

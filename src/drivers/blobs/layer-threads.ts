@@ -1,4 +1,4 @@
-/** A few threads that take layers in; hashing is what a pull waits for, and one core does about 240 MB/s of it. */
+/** Three threads that take layers in; hashing is what a pull waits for, and one core does about 240 MB/s of it. */
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../../base/errors.ts'
@@ -13,6 +13,10 @@ export interface JobSource {
 
 /** Bytes per message: fewer, larger messages cost less; more are lost when the process is killed. */
 const MESSAGE_BYTES = 512 << 10
+/** A thread that made a larger index has grown by many times as much, and is not kept. */
+const BIG_INDEX_BYTES = 4 << 20
+/** What an indexer makes is short-lived: more room for it is not faster, only larger. */
+const YOUNG_MB = 6
 /** Messages under way to a thread; beyond it the source waits. */
 const MESSAGES_AHEAD = 6
 
@@ -23,8 +27,8 @@ export class LayerThreads implements AsyncDisposable {
   readonly #waiting: ((worker: Worker) => void)[] = []
   #isClosed = false
 
-  /** @param size how many layers at once. Default: one for each core, at least 3 and at most 8 */
-  constructor(size: number = Math.min(Math.max(availableParallelism(), 3), 8)) {
+  /** @param size how many layers at once; each takes up to 60 MB of memory, and its index */
+  constructor(size: number = 3) {
     this.#size = size
   }
 
@@ -43,7 +47,12 @@ export class LayerThreads implements AsyncDisposable {
   async run(job: IngestJob, source: JobSource, signal: AbortSignal): Promise<Ingested> {
     const worker = await this.#acquire(signal)
     try {
-      return await conduct(worker, job, source, signal)
+      const ingested = await conduct(worker, job, source, signal)
+      if (ingested.indexBytes > BIG_INDEX_BYTES) this.#retire(worker)
+      return ingested
+    } catch (error) {
+      this.#retire(worker)
+      throw error
     } finally {
       this.#release(worker)
     }
@@ -77,6 +86,7 @@ export class LayerThreads implements AsyncDisposable {
 
   #spawn(): Worker {
     const worker = new Worker(new URL('./layer-worker.ts', import.meta.url), {
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
       env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
     })
     this.#all.add(worker)
@@ -89,6 +99,12 @@ export class LayerThreads implements AsyncDisposable {
     worker.on('error', gone)
     worker.on('exit', gone)
     return worker
+  }
+
+  /** A thread's memory is given back only with the thread. */
+  #retire(worker: Worker): void {
+    this.#all.delete(worker)
+    void worker.terminate()
   }
 
   #release(worker: Worker): void {

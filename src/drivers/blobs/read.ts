@@ -1,7 +1,7 @@
 /** Reads stored blobs: whole ranges, and the ranges of a projection that cuts many blobs. This is what boots machines. */
 import type { FileHandle } from 'node:fs/promises'
 import { AppError } from '../../base/errors.ts'
-import { cutExtents, type Extent } from '../../formats/extents.ts'
+import { cutExtents, extentLength, type Extent } from '../../formats/extents.ts'
 import type { BlobReader } from '../../services/images/ports.ts'
 
 /** Size of a piece that is handed out. */
@@ -71,7 +71,7 @@ export async function* readExtents(
   let filled = 0
   let left = to - from
   for (const extent of cutExtents(extents, from, to)) {
-    const length = extent.kind === 'bytes' ? extent.bytes.length : extent.length
+    const length = extentLength(extent)
     for (let at = 0; at < length;) {
       const taken = Math.min(length - at, piece.length - filled)
       const target = piece.subarray(filled, filled + taken)

@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts'
 import type { BmcPort } from '../../services/power/power-port.ts'
 import { RMCP_PORT } from '../../wire/rmcp/rmcp.ts'
 import { createHttpBmc } from './http/http-bmc.ts'
+import type { SessionBudget } from './ipmi/session-budget.ts'
 import { createIpmiBmc } from './ipmi/ipmi-bmc.ts'
 
 export type BmcUrl =
@@ -51,14 +52,20 @@ export function parseBmcUrl(text: string): BmcUrl {
 /**
  * Opens the driver for a URL. Nothing is sent before the first operation.
  * @param password of the URL's user; undefined for BMCs without
+ * @param budget bounds the IPMI sessions of all BMCs that share it
  * @throws {AppError} `invalid` as parseBmcUrl and createIpmiBmc
  */
-export function openBmc(url: string, password: string | undefined, log: Log): BmcPort {
+export function openBmc(
+  url: string,
+  password: string | undefined,
+  log: Log,
+  { budget }: { budget?: SessionBudget } = {},
+): BmcPort {
   const parsed = parseBmcUrl(url)
   if (parsed.kind === 'http') return createHttpBmc({ url: parsed.url, log })
   if (password === undefined)
     throw new AppError('invalid', `Cannot use BMC "${url}" without a password; give it apart from the URL`)
-  return createIpmiBmc({ ...parsed, password, log })
+  return createIpmiBmc({ ...parsed, password, log, budget })
 }
 
 function parseIpmi(url: URL, text: string): BmcUrl {

@@ -49,6 +49,7 @@ export interface RegistryClient extends RegistryPort, AsyncDisposable {
 /** Manifests up to this size must be accepted (distribution-spec, "Pushing Manifests"); ours ends there. */
 const MAX_MANIFEST_BYTES = 4 << 20
 const MAX_SMALL_BLOB_BYTES = DOCUMENT_BYTES
+const MAX_AUTHORIZATIONS = 1000
 const SMALL_DEADLINE_MS = 120_000
 interface Asked {
   readonly name: RepositoryName
@@ -292,6 +293,8 @@ class Registry implements RegistryClient {
         'unauthorized',
         `${asked.doing}: "${endpoint.base.host}" asks for a login and there is none; use docker login`,
       )
+    // Also forgets tokens of repositories that nobody asks for any more.
+    if (this.#authorizations.size >= MAX_AUTHORIZATIONS) this.#authorizations.clear()
     this.#authorizations.set(key, authorization)
     return ask(authorization)
   }

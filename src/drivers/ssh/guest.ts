@@ -2,7 +2,7 @@
  * The agent on a machine, over SSH (ssh2). The host key is the one that the server made for this boot; any other ends the
  * connection before anything is said. There is no trust on first use.
  */
-import { timingSafeEqual } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { Client, type ClientChannel } from 'ssh2'
 import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -10,9 +10,13 @@ import { quoteWords } from '../../formats/shell/quote.ts'
 import type { GuestAddress, GuestPort, GuestProcess, GuestSession } from '../../services/containers/ports.ts'
 
 const CONNECT_TIMEOUT_MS = 20_000
+/** dropbear bounds a command at 9000 bytes; the agent takes longer ones over standard input (guest/agent/words). */
+const MAX_COMMAND_BYTES = 8192
 const KEEPALIVE_MS = 10_000
 /** So many keepalives without an answer mean that the machine is gone. */
 const KEEPALIVE_MISSES = 3
+
+type Tty = NonNullable<NonNullable<Parameters<GuestSession['run']>[1]>['tty']>
 
 export function createGuestPort(log: Log): GuestPort {
   return {
@@ -72,16 +76,28 @@ function handshake(client: Client, address: GuestAddress, signal: AbortSignal): 
 }
 
 function session(client: Client, closed: AbortSignal): GuestSession {
+  const start = (command: string, tty?: Tty): Promise<GuestProcess> =>
+    new Promise((resolve, reject) => {
+      const pty = tty && { rows: tty.rows, cols: tty.columns, term: tty.term, width: 0, height: 0 }
+      client.exec(command, pty ? { pty } : {}, (error, channel) => {
+        if (error) reject(new AppError('unreachable', 'Cannot run a command on the machine', { cause: error }))
+        else resolve(processOf(channel, closed))
+      })
+    })
   return {
     closed,
-    run: (words, { tty } = {}) =>
-      new Promise((resolve, reject) => {
-        const pty = tty && { rows: tty.rows, cols: tty.columns, term: tty.term, width: 0, height: 0 }
-        client.exec(quoteWords(words), pty ? { pty } : {}, (error, channel) => {
-          if (error) reject(new AppError('unreachable', 'Cannot run a command on the machine', { cause: error }))
-          else resolve(processOf(channel, closed))
-        })
-      }),
+    async run(words, { tty } = {}) {
+      const command = quoteWords(words)
+      if (Buffer.byteLength(command) <= MAX_COMMAND_BYTES) return start(command, tty)
+      const name = randomBytes(16).toString('hex')
+      await using store = await start(`words ${name}`)
+      await store.write(Buffer.from(command))
+      store.endInput()
+      for await (const _ of store.stdout);
+      if ((await store.exit) !== 0)
+        throw new AppError('unreachable', 'Cannot run a long command on the machine: it did not take its words')
+      return start(`@${name}`, tty)
+    },
     [Symbol.asyncDispose]() {
       client.end()
       return Promise.resolve()
@@ -91,12 +107,12 @@ function session(client: Client, closed: AbortSignal): GuestSession {
 
 function processOf(channel: ClientChannel, closed: AbortSignal): GuestProcess {
   const exit = new Promise<number | undefined>((resolve) => {
-    let code: number | undefined
+    // Its `close` only comes once all output was read, which not everybody does who wants the exit status.
     channel.once('exit', (status: number | null, signal?: string) => {
-      code = status ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? 9)
+      resolve(status ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? 9))
     })
-    channel.once('close', () => resolve(code))
-    closed.addEventListener('abort', () => resolve(code), { once: true })
+    channel.once('close', () => resolve(undefined))
+    closed.addEventListener('abort', () => resolve(undefined), { once: true })
   })
   // A broken connection ends the streams; the exit that stays undefined says so.
   channel.on('error', () => {})

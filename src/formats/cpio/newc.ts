@@ -53,6 +53,11 @@ export function newcHeader(header: NewcHeader): Uint8Array {
   return Buffer.from(text.padEnd(Math.ceil(text.length / 4) * 4, '\0'), 'latin1')
 }
 
+/** How many bytes newcHeader gives: magic, 13 fields of 8 digits, the name and its NUL, padded. */
+export function newcHeaderLength(name: ByteString): number {
+  return Math.ceil((6 + 13 * 8 + name.length + 1) / 4) * 4
+}
+
 /** What ends an archive. The kernel forgets inode numbers here, so archives may follow each other. */
 export function newcTrailer(): Uint8Array {
   return newcHeader({

@@ -5,7 +5,7 @@ import type { TarLimits } from './limits.ts'
 /** What a layer may still use. Every method charges and throws HeaderError when the budget is passed. */
 export interface Budget {
   entry(): void
-  /** Bytes of names, targets and attributes that the index keeps. */
+  /** Bytes that the index keeps: names, targets, attributes, places of data. */
   index(bytes: number): void
   /** Logical size of a file. */
   file(bytes: number): void
@@ -22,7 +22,7 @@ export function createBudget(limits: TarLimits): Budget {
   }
   return {
     entry: () => charge('entries', 1, 'entries'),
-    index: (bytes) => charge('indexBytes', bytes, 'bytes of names and attributes'),
+    index: (bytes) => charge('indexBytes', bytes, 'bytes of index'),
     file(bytes) {
       if (bytes > limits.fileBytes) throw new HeaderError(`a file of ${bytes} bytes, at most ${limits.fileBytes}`)
       charge('totalBytes', bytes, 'bytes of files')

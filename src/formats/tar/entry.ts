@@ -2,7 +2,7 @@
 import { byteString, displayPath, type ByteString } from './byte-string.ts'
 import type { Budget } from './budget.ts'
 import { HeaderError, type TarHeader } from './header.ts'
-import { NO_DATA, NO_XATTRS, type LayerEntry, type LayerEntryKind } from './layer-index.ts'
+import { NO_DATA, type LayerEntry, type LayerEntryKind } from './layer-index.ts'
 import * as limits from './limits.ts'
 import { relativePath } from './name.ts'
 import { decimal, paxTime, type PaxRecords } from './pax.ts'
@@ -56,7 +56,6 @@ export function planEntry(
   if (path === '' && kind !== 'directory') throw new HeaderError(`the root as a ${kind}`)
   const target = targetOf(kind, pending.longLink ?? value('linkpath') ?? header.linkName)
   const xattrs = xattrsOf(pending.globals, pending.local?.values)
-  budget.index(path.length + target.length + attributeBytes(xattrs))
   const entry: LayerEntry = {
     kind,
     path,
@@ -156,13 +155,6 @@ function deviceOf(kind: LayerEntryKind, header: TarHeader, value: Lookup) {
 
 function decimalOr(value: ByteString | undefined, field: string, otherwise: number): number {
   return value === undefined ? otherwise : decimal(value, field)
-}
-
-function attributeBytes(xattrs: LayerEntry['xattrs']): number {
-  if (xattrs === NO_XATTRS) return 0
-  let bytes = 0
-  for (const [name, value] of xattrs) bytes += name.length + value.length
-  return bytes
 }
 
 function paxSparse(value: Lookup, local: PaxRecords | undefined, budget: Budget): EntryPlan['sparse'] {

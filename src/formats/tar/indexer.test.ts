@@ -71,10 +71,10 @@ const refusals: { name: string; fields: TarField[]; error: RegExp; limits?: Part
   },
   { name: 'too many entries', fields: [{}, {}, {}], limits: { entries: 2 }, error: /offset 1024: more than 2 entries/ },
   {
-    name: 'too many bytes of names',
+    name: 'too many bytes of index',
     fields: [{ name: 'abc' }, { name: 'defg' }],
-    limits: { indexBytes: 6 },
-    error: /"defg" at offset 512: more than 6 bytes of names/,
+    limits: { indexBytes: 20 },
+    error: /"defg" at offset 512: more than 20 bytes of index/,
   },
   {
     name: 'a long PAX header',

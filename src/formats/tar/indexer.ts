@@ -9,6 +9,7 @@ import { placeEntry, planEntry, type EntryPlan, type PendingHeaders } from './en
 import { BLOCK_BYTES, HeaderError, isZeroBlock, number, parseHeader, text, type TarHeader } from './header.ts'
 import type { LayerEntry, LayerIndex } from './layer-index.ts'
 import { TAR_LIMITS, type TarLimits } from './limits.ts'
+import { PackedIndexWriter } from './packed-index.ts'
 import { parsePax, type PaxRecords } from './pax.ts'
 import { createMapReader, oldGnuPairs, type SparseMap } from './sparse.ts'
 
@@ -37,7 +38,7 @@ const GLOBAL_KEYS =
 class IndexerState {
   readonly #limits: TarLimits
   readonly #budget: Budget
-  readonly #entries: LayerEntry[] = []
+  readonly #index = new PackedIndexWriter()
   readonly #globals: PaxRecords['values'] = new Map()
   #headers: PendingHeaders = {}
   /** Absolute offset in the archive of the next byte. */
@@ -75,7 +76,7 @@ class IndexerState {
     const isCut = this.#heldLength > 0 || this.#isWithin || this.#position < this.#dataEnd
     if (isCut || hasPending(this.#headers))
       throw (this.#failure = this.#named(new HeaderError('the archive ends within it')))
-    return { entries: this.#entries, blobBytes: this.#position }
+    return this.#index.done(this.#position)
   }
 
   #feed(chunk: Buffer): void {
@@ -218,7 +219,7 @@ class IndexerState {
   }
 
   #finish(entry: LayerEntry, size: number, packedBytes: number, map: SparseMap | undefined): void {
-    this.#entries.push(placeEntry(entry, size, this.#position, packedBytes, map, this.#budget))
+    this.#budget.index(this.#index.add(placeEntry(entry, size, this.#position, packedBytes, map, this.#budget)))
     this.#passData(packedBytes)
   }
 

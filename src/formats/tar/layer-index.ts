@@ -40,7 +40,10 @@ export interface LayerEntry {
   readonly xattrs: ReadonlyMap<ByteString, Uint8Array>
 }
 
-/** A layer's entries in the order of its archive, and the size of the uncompressed archive that they were read from. */
+/**
+ * A layer's entries in the order of its archive, and the size of the uncompressed archive that they were read from. Those that
+ * the indexer and parseLayerIndex give are packed (packed-index.ts) and make their `entries` anew at each access.
+ */
 export interface LayerIndex {
   readonly entries: readonly LayerEntry[]
   /** Length in bytes of the uncompressed layer blob. */

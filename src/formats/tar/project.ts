@@ -21,29 +21,34 @@ const LINK = '1'
 
 /**
  * The tree as a tar archive, parents before children, ended by two zero blocks. The same tree always gives the same bytes.
- * Of hard links, the first name carries the data and the others link to it.
+ * Of hard links, the first name carries the data and the others link to it. Headers are made when they are read.
  */
 export function tarExtents(tree: Tree): Extent[] {
   const sink = new ExtentSink()
+  const makeEntry = (position: number) => entryHeader(tree.at(position)!).bytes()
+  const makeLink = (position: number) => linkHeader(tree, tree.at(position)!).bytes()
   let written = 0
+  let position = 0
   for (const entry of tree.entries()) {
     // Inodes are numbered in this order: a number that was passed has its data already.
-    const isLink = entry.inode <= written
-    if (isLink) writeLink(sink, entry, tree.names(entry.inode)[0]!)
-    else writeEntry(sink, entry)
-    written = Math.max(written, entry.inode)
+    if (entry.inode <= written) sink.made(linkHeader(tree, entry).length, position, makeLink)
+    else {
+      sink.made(entryHeader(entry).length, position, makeEntry).extents(fileExtents(entry)).align(BLOCK_BYTES)
+      written = entry.inode
+    }
+    position += 1
   }
   return sink.zeros(2 * BLOCK_BYTES).done()
 }
 
-function writeEntry(sink: ExtentSink, entry: TreeEntry): void {
+function entryHeader(entry: TreeEntry): HeaderBlocks {
   const size = entry.kind === 'file' ? entry.size : 0
-  writeHeader(sink, { entry, typeflag: TYPEFLAGS[entry.kind], name: nameOf(entry), target: entry.target, size })
-  sink.extents(fileExtents(entry)).align(BLOCK_BYTES)
+  return headerBlocks({ entry, typeflag: TYPEFLAGS[entry.kind], name: nameOf(entry), target: entry.target, size })
 }
 
-function writeLink(sink: ExtentSink, entry: TreeEntry, first: TreeEntry): void {
-  writeHeader(sink, { entry, typeflag: LINK, name: entry.path, target: first.path, size: 0 })
+function linkHeader(tree: Tree, entry: TreeEntry): HeaderBlocks {
+  const { path } = tree.firstName(entry.inode)!
+  return headerBlocks({ entry, typeflag: LINK, name: entry.path, target: path, size: 0 })
 }
 
 function nameOf({ kind, path }: TreeEntry): ByteString {
@@ -59,24 +64,52 @@ interface Header {
   readonly size: number
 }
 
-function writeHeader(sink: ExtentSink, header: Header): void {
+/** The header block of an entry, and before it those that say what it has no room for. */
+interface HeaderBlocks {
+  /** Bytes of all blocks. */
+  readonly length: number
+  bytes(): Uint8Array
+}
+
+function headerBlocks(header: Header): HeaderBlocks {
   const records = header.typeflag === LINK ? '' : paxRecords(header)
-  if (records !== '') writeMetadata(sink, 'x', 'PaxHeader', records)
   const names = splitName(header.name)
-  if (header.target.length > 100) writeMetadata(sink, 'K', '././@LongLink', `${header.target}\0`)
-  if (names === undefined) writeMetadata(sink, 'L', '././@LongLink', `${header.name}\0`)
+  const described: Metadata[] = []
+  if (records !== '') described.push({ typeflag: 'x', name: 'PaxHeader', payload: records })
+  if (header.target.length > 100)
+    described.push({ typeflag: 'K', name: '././@LongLink', payload: `${header.target}\0` })
+  if (names === undefined) described.push({ typeflag: 'L', name: '././@LongLink', payload: `${header.name}\0` })
+  const length = described.reduce((sum, { payload }) => sum + BLOCK_BYTES + padded(payload.length), BLOCK_BYTES)
+  return { length, bytes: () => write(header, names, described, length) }
+}
+
+/** An entry that describes the next one. */
+interface Metadata {
+  readonly typeflag: string
+  readonly name: string
+  readonly payload: ByteString
+}
+
+function write(header: Header, names: ReturnType<typeof splitName>, described: Metadata[], length: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  let at = 0
+  for (const { name, typeflag, payload } of described) {
+    const fields = { prefix: '', mode: 0o644, uid: 0, gid: 0, mtime: 0, target: '', major: 0, minor: 0 }
+    fillBlock(bytes.subarray(at, at + BLOCK_BYTES), { ...fields, name, typeflag, size: payload.length })
+    bytes.write(payload, at + BLOCK_BYTES, 'latin1')
+    at += BLOCK_BYTES + padded(payload.length)
+  }
   const { entry, typeflag, target, size } = header
   const [prefix, name] = names ?? ['', header.name.slice(0, 100)]
   const { mode, uid, gid, deviceMajor: major, deviceMinor: minor } = entry
   const mtime = Math.max(entry.mtimeSeconds, 0)
-  sink.bytes(block({ name, prefix, mode, uid, gid, size, mtime, typeflag, target: target.slice(0, 100), major, minor }))
+  const fields = { name, prefix, mode, uid, gid, size, mtime, typeflag, target: target.slice(0, 100), major, minor }
+  fillBlock(bytes.subarray(at), fields)
+  return bytes
 }
 
-/** An entry that describes the next one. */
-function writeMetadata(sink: ExtentSink, typeflag: string, name: string, payload: ByteString): void {
-  const fields = { prefix: '', mode: 0o644, uid: 0, gid: 0, mtime: 0, target: '', major: 0, minor: 0 }
-  sink.bytes(block({ ...fields, name, typeflag, size: payload.length }))
-  sink.text(payload).align(BLOCK_BYTES)
+function padded(bytes: number): number {
+  return Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES
 }
 
 /** Name and prefix of ustar, or undefined where the name does not fit. */
@@ -140,9 +173,8 @@ interface Fields {
   readonly minor: number
 }
 
-/** One header block of POSIX.1-1988 ustar. */
-function block(fields: Fields): Uint8Array {
-  const bytes = Buffer.alloc(BLOCK_BYTES)
+/** One header block of POSIX.1-1988 ustar, into a block of zeros. */
+function fillBlock(bytes: Buffer, fields: Fields): void {
   bytes.write(fields.name, 0, 'latin1')
   putNumber(bytes, 100, 8, fields.mode)
   putNumber(bytes, 108, 8, fields.uid)
@@ -159,7 +191,6 @@ function block(fields: Fields): Uint8Array {
   let sum = 0
   for (let at = 0; at < BLOCK_BYTES; at += 1) sum += bytes[at]!
   bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
-  return bytes
 }
 
 /** Octal digits and a NUL where they fit, else GNU's base-256. */

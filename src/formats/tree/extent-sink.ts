@@ -1,9 +1,34 @@
-/** Collects a projection's extents; small pieces that follow each other become one piece of literal bytes. */
+/**
+ * Collects a projection's extents. Small pieces that follow each other become one piece of literal bytes; headers of files, of
+ * which there may be a million, are made when they are read.
+ */
 import type { Extent } from '../extents.ts'
 import type { ByteString } from '../tar/byte-string.ts'
 
-/** Zeros up to this many are cheaper as bytes than as an extent of their own. */
-const LITERAL_ZEROS = 1024
+/** Short runs of zeros, as they come behind every file: one extent for all of the same length. */
+const SHORT_ZEROS: readonly Extent[] = Array.from({ length: 513 }, (_, length) =>
+  Object.freeze({ kind: 'zeros', length }),
+)
+
+/** Makes the bytes that stand for the entry at a position of the tree. It must always make the same. */
+export type Maker = (position: number) => Uint8Array
+
+class MadeBytes {
+  readonly kind = 'bytes'
+  readonly length: number
+  readonly #position: number
+  readonly #make: Maker
+
+  constructor(length: number, position: number, make: Maker) {
+    this.length = length
+    this.#position = position
+    this.#make = make
+  }
+
+  get bytes(): Uint8Array {
+    return this.#make(this.#position)
+  }
+}
 
 export class ExtentSink {
   readonly #extents: Extent[] = []
@@ -29,12 +54,16 @@ export class ExtentSink {
     return this.bytes(Buffer.from(text, 'latin1'))
   }
 
+  /** `length` bytes that `make` gives when they are read. */
+  made(length: number, position: number, make: Maker): this {
+    this.#flush().push(new MadeBytes(length, position, make))
+    this.#length += length
+    return this
+  }
+
   zeros(length: number): this {
-    if (length <= LITERAL_ZEROS) {
-      this.#room(length)
-      this.#waiting.fill(0, this.#waitingLength, this.#waitingLength + length)
-      this.#waitingLength += length
-    } else this.#flush().push({ kind: 'zeros', length })
+    if (length === 0) return this
+    this.#flush().push(SHORT_ZEROS[length] ?? { kind: 'zeros', length })
     this.#length += length
     return this
   }

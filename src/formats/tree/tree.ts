@@ -46,6 +46,8 @@ export interface Tree {
   readonly inodeCount: number
   /** All entries, depth first: a directory before what is in it, siblings in the order of their bytes. First the root. */
   entries(): IterableIterator<TreeEntry>
+  /** The entry at a place in `entries()`, counted from 0; entries are made when they are asked for. */
+  at(position: number): TreeEntry | undefined
   /** The entry of exactly this name; symbolic links are not followed. */
   get(path: ByteString): TreeEntry | undefined
   /** What is in a directory, in the order of the bytes of the names; empty for all that is not a directory. */
@@ -57,6 +59,8 @@ export interface Tree {
   resolve(path: ByteString): TreeEntry | undefined
   /** All names of an inode, in the order of `entries()`. */
   names(inode: number): readonly TreeEntry[]
+  /** The first of `names(inode)`: an inode may have half a million. */
+  firstName(inode: number): TreeEntry | undefined
 }
 
 /** The last name of a path; empty for the root. */

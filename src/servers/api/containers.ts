@@ -8,7 +8,7 @@ import type { ContainersService } from '../../services/containers/containers.ts'
 import type { ExecService } from '../../services/containers/exec.ts'
 import type { GuestProcess, LogStore, LogStream } from '../../services/containers/ports.ts'
 import { signalName } from '../../services/containers/workload.ts'
-import { answers, newRouter } from './router.ts'
+import { answers, documentChannel, newRouter, streamRoute } from './router.ts'
 import { filterContainers } from './filters.ts'
 import { logLines } from './log-lines.ts'
 import { jsonLines, octets } from './streams.ts'
@@ -131,29 +131,72 @@ export function containerRoutes({ containers, exec, logs }: ContainerRoutesDeps)
     }),
     async (c) => c.json(await exec.stat(c.req.valid('param').id, c.req.valid('query').path), 200),
   )
-  app.get('/containers/:id/logs', async (c) => {
-    const found = await containers.find(c.req.param('id'))
-    const query = new URL(c.req.url).searchParams
-    const wanted = (stream: LogStream): boolean => query.get(stream) !== 'false'
-    const ofWorkload: LogStream[] = found.mode === 'os' ? ['console'] : ['stdout', 'stderr']
-    const streams: LogStream[] = query.get('console') === 'true' ? ['console'] : ofWorkload.filter(wanted)
-    const isOver = found.state === 'exited' || found.state === 'failed'
-    if (isOver) query.delete('follow')
-    return jsonLines((signal) => logLines(logs, found.id, query, streams, signal))
-  })
-  app.get('/containers/:id/archive', async (c) => {
-    const process = await exec.tarOut(c.req.param('id'), pathIn(c.req.query('path')))
-    process.endInput()
-    return octets(() => wholeOutput(process), 'application/x-tar')
-  })
-  app.put('/containers/:id/archive', async (c) => {
-    const body = c.req.raw.body
-    if (!body) throw new AppError('invalid', 'Cannot copy: the request has no body')
-    await using process = await exec.tarIn(c.req.param('id'), pathIn(c.req.query('path')))
-    for await (const bytes of Readable.fromWeb(body) as AsyncIterable<Uint8Array>) await process.write(bytes)
-    process.endInput()
-    await finished(process)
-    return c.body(null, 204)
+  streamRoute(
+    app,
+    {
+      method: 'get',
+      path: '/containers/{id}/logs',
+      summary: 'The output of the workload, or the console of its machine',
+      query: {
+        follow: 'true: go on until it is over',
+        since: 'milliseconds since the epoch',
+        tail: 'lines, or all',
+        stdout: 'false leaves it out',
+        stderr: 'false leaves it out',
+        console: 'true: the console alone',
+      },
+      answer: ['application/x-ndjson', 'LogChunk, one a line'],
+    },
+    async (c) => {
+      const found = await containers.find(c.req.param('id')!)
+      const query = new URL(c.req.url).searchParams
+      const wanted = (stream: LogStream): boolean => query.get(stream) !== 'false'
+      const ofWorkload: LogStream[] = found.mode === 'os' ? ['console'] : ['stdout', 'stderr']
+      const streams: LogStream[] = query.get('console') === 'true' ? ['console'] : ofWorkload.filter(wanted)
+      const isOver = found.state === 'exited' || found.state === 'failed'
+      if (isOver) query.delete('follow')
+      return jsonLines((signal) => logLines(logs, found.id, query, streams, signal))
+    },
+  )
+  streamRoute(
+    app,
+    {
+      method: 'get',
+      path: '/containers/{id}/archive',
+      summary: 'A path of the running workload',
+      query: { path: 'of the file or directory' },
+      answer: ['application/x-tar', 'a tar whose first entry is the last name of the path'],
+    },
+    async (c) => {
+      const process = await exec.tarOut(c.req.param('id')!, pathIn(c.req.query('path')))
+      process.endInput()
+      return octets(() => wholeOutput(process), 'application/x-tar')
+    },
+  )
+  streamRoute(
+    app,
+    {
+      method: 'put',
+      path: '/containers/{id}/archive',
+      summary: 'Unpack into a directory of the running workload',
+      query: { path: 'of the directory' },
+      body: 'a tar',
+      answer: ['text/plain', 'done'],
+    },
+    async (c) => {
+      const body = c.req.raw.body
+      if (!body) throw new AppError('invalid', 'Cannot copy: the request has no body')
+      await using process = await exec.tarIn(c.req.param('id')!, pathIn(c.req.query('path')))
+      for await (const bytes of Readable.fromWeb(body) as AsyncIterable<Uint8Array>) await process.write(bytes)
+      process.endInput()
+      await finished(process)
+      return c.body(null, 204)
+    },
+  )
+  documentChannel(app, '/containers/{id}/exec', 'A command beside the workload; the first message is control start')
+  documentChannel(app, '/containers/{id}/attach', 'The workload itself', {
+    stdin: 'true: messages of stream 0 are its input',
+    logs: 'true: from its beginning',
   })
   return app
 }

@@ -19,11 +19,12 @@ import {
   type ImageSummary,
   type Progress,
   type TreeChangeView,
+  type TreeEntryView,
 } from '../../model/api.ts'
 import type { ImageProgress, ImageRecord } from '../../services/images/image.ts'
 import type { Images } from '../../services/images/images.ts'
 import type { BlobStore } from '../../services/images/ports.ts'
-import { answers, newRouter } from './router.ts'
+import { answers, newRouter, streamRoute } from './router.ts'
 import { entryView } from './tree-view.ts'
 import { eventStream, octets, type SendEvent } from './streams.ts'
 
@@ -114,7 +115,8 @@ export function imageRoutes({ images, blobs, uploadDir }: ImageRoutesDeps): Open
       const isBelow = (entry: TreeEntry): boolean =>
         below === '' || entry.path === below || entry.path.startsWith(`${below}/`)
       const layers = image.layers.map((layer) => layer.diffId as string)
-      const entries = [...tree.entries()].filter(isBelow).map((entry) => entryView(entry, layers))
+      const entries: TreeEntryView[] = []
+      for (const entry of tree.entries()) if (isBelow(entry)) entries.push(entryView(entry, layers))
       return c.json({ entries }, 200)
     },
   )
@@ -134,15 +136,25 @@ export function imageRoutes({ images, blobs, uploadDir }: ImageRoutesDeps): Open
       return c.json({ changes }, 200)
     },
   )
-  app.get('/images/export', async (c) => {
-    const { ref = '', format = 'tar' } = c.req.query()
-    if (format !== 'tar' && format !== 'cpio')
-      throw new AppError('invalid', `Cannot export as "${format}": the formats are tar and cpio`)
-    const tree = await images.tree(await images.resolve(ref))
-    const extents = format === 'tar' ? tarExtents(tree) : cpioExtents(tree)
-    const sizeBytes = sizeOf(extents)
-    return octets((signal) => blobs.readExtents(extents, 0, sizeBytes, signal), 'application/octet-stream', sizeBytes)
-  })
+  streamRoute(
+    app,
+    {
+      method: 'get',
+      path: '/images/export',
+      summary: 'The root of an image as one file, made while it is sent',
+      query: { ref: 'the image', format: 'tar or cpio' },
+      answer: ['application/octet-stream', 'the file'],
+    },
+    async (c) => {
+      const { ref = '', format = 'tar' } = c.req.query()
+      if (format !== 'tar' && format !== 'cpio')
+        throw new AppError('invalid', `Cannot export as "${format}": the formats are tar and cpio`)
+      const tree = await images.tree(await images.resolve(ref))
+      const extents = format === 'tar' ? tarExtents(tree) : cpioExtents(tree)
+      const sizeBytes = sizeOf(extents)
+      return octets((signal) => blobs.readExtents(extents, 0, sizeBytes, signal), 'application/octet-stream', sizeBytes)
+    },
+  )
   app.openapi(
     createRoute({
       method: 'post',
@@ -154,29 +166,44 @@ export function imageRoutes({ images, blobs, uploadDir }: ImageRoutesDeps): Open
     (c) => {
       const { reference, ...options } = c.req.valid('json')
       return eventStream(async (send, signal) => {
-        const { platform, ...access } = options
-        const wanted = platform === undefined ? access : { ...access, platform }
+        const { platform, ca, ...access } = options
+        const wanted = {
+          ...access,
+          ...(platform === undefined ? {} : { platform }),
+          ...(ca === undefined ? {} : { ca }),
+        }
         send('done', summaryOf(await images.pull(reference, wanted, tellProgress(send), signal)))
       })
     },
   )
-  app.post('/images/import', (c) => {
-    const reference = c.req.query('reference')
-    const options = reference === undefined ? {} : { reference }
-    const isJson = c.req.header('content-type')?.startsWith('application/json') === true
-    const request = c.req
-    return eventStream(async (send, signal) => {
-      if (isJson) {
-        const { url } = z.object({ url: z.url() }).parse(await request.json())
-        send('done', (await images.import(url, options, tellProgress(send), signal)).map(summaryOf)[0])
-        return
-      }
-      const body = request.raw.body
-      if (!body) throw new AppError('invalid', 'Cannot import: the request has no body')
-      await using upload = await receive(body, uploadDir, signal)
-      send('done', (await images.import(upload.path, options, tellProgress(send), signal)).map(summaryOf)[0])
-    })
-  })
+  streamRoute(
+    app,
+    {
+      method: 'post',
+      path: '/images/import',
+      summary: 'Take in an OCI layout, a docker archive or a root file system tar',
+      query: { reference: 'its name here' },
+      body: 'the archive; or JSON {url}',
+      answer: ['text/event-stream', 'progress, then done or error'],
+    },
+    (c) => {
+      const reference = c.req.query('reference')
+      const options = reference === undefined ? {} : { reference }
+      const isJson = c.req.header('content-type')?.startsWith('application/json') === true
+      const request = c.req
+      return eventStream(async (send, signal) => {
+        if (isJson) {
+          const { url } = z.object({ url: z.url() }).parse(await request.json())
+          send('done', (await images.import(url, options, tellProgress(send), signal)).map(summaryOf)[0])
+          return
+        }
+        const body = request.raw.body
+        if (!body) throw new AppError('invalid', 'Cannot import: the request has no body')
+        await using upload = await receive(body, uploadDir, signal)
+        send('done', (await images.import(upload.path, options, tellProgress(send), signal)).map(summaryOf)[0])
+      })
+    },
+  )
   return app
 }
 

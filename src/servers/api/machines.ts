@@ -4,7 +4,7 @@ import { machine, machineChange, machineSpec } from '../../model/machine.ts'
 import type { LogStore } from '../../services/containers/ports.ts'
 import type { MachinesService } from '../../services/machines/machines.ts'
 import type { PowerService } from '../../services/power/power.ts'
-import { answers, newRouter } from './router.ts'
+import { answers, documentChannel, newRouter, streamRoute } from './router.ts'
 import { logLines } from './log-lines.ts'
 import { jsonLines } from './streams.ts'
 
@@ -91,9 +91,20 @@ export function machineRoutes({ machines, power, logs }: MachineRoutesDeps): Ope
       return c.json({ state: await power.status(found) }, 200)
     },
   )
-  app.get('/machines/:name/console/log', async (c) => {
-    const found = await machines.find(c.req.param('name'))
-    return jsonLines((signal) => logLines(logs, found.id, new URL(c.req.url).searchParams, ['console'], signal))
-  })
+  streamRoute(
+    app,
+    {
+      method: 'get',
+      path: '/machines/{name}/console/log',
+      summary: 'What the serial console of a machine has said',
+      query: { follow: 'true: go on until it is over', since: 'milliseconds since the epoch', tail: 'lines, or all' },
+      answer: ['application/x-ndjson', 'LogChunk, one a line'],
+    },
+    async (c) => {
+      const found = await machines.find(c.req.param('name')!)
+      return jsonLines((signal) => logLines(logs, found.id, new URL(c.req.url).searchParams, ['console'], signal))
+    },
+  )
+  documentChannel(app, '/machines/{name}/console', 'The serial console')
   return app
 }

@@ -72,7 +72,11 @@ export function createLifecycle(deps: LifecycleDeps, reports: ReturnType<typeof 
         let container: Container | undefined
         try {
           container = await store.byId(live.containerId)
-          if (!container || !(isLive(container) || container.state === 'created')) return container
+          if (!container || !(isLive(container) || container.state === 'created')) {
+            // Also when no machine was touched: who follows its output waits for the end.
+            deps.logs.close(live.containerId)
+            return container
+          }
           await step({ live, watch, container, news })
           pauseMs = patience.retryMs
         } catch (error) {

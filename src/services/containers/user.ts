@@ -4,7 +4,7 @@ import { AppError } from '../../base/errors.ts'
 export interface UserIds {
   readonly uid: number
   readonly gid: number
-  /** Supplementary groups, the primary one not among them. */
+  /** Supplementary groups. The primary one is among them, so that a set-group-ID program cannot drop it (CVE-2022-36109). */
   readonly groups: readonly number[]
   readonly home: string
 }
@@ -39,10 +39,13 @@ export async function resolveUser(spec: string, read: (path: string) => Promise<
     throw new AppError('invalid', `Cannot run as user "${user}": no matching entry in the image's /etc/passwd`)
   const uid = line?.uid ?? id!
   const home = line?.home || '/'
-  if (group !== undefined) return { uid, gid: groupId(group, groups), groups: [], home }
+  if (group !== undefined) {
+    const gid = groupId(group, groups)
+    return { uid, gid, groups: [gid], home }
+  }
   const gid = line?.gid ?? 0
   const member = line === undefined ? [] : groups.filter((entry) => entry.members.includes(line.name))
-  return { uid, gid, home, groups: [...new Set(member.map((entry) => entry.gid))].filter((other) => other !== gid) }
+  return { uid, gid, home, groups: [...new Set([gid, ...member.map((entry) => entry.gid)])] }
 }
 
 function splitSpec(spec: string): [string, string?] {

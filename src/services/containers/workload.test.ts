@@ -73,12 +73,12 @@ const passwd = 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/s
 const group = 'root:x:0:\napp:x:1001:\nvideo:x:44:app,root\naudio:x:29:app\n'
 const read = (path: string) => Promise.resolve({ '/etc/passwd': passwd, '/etc/group': group }[path])
 const users = [
-  { spec: '', ids: { uid: 0, gid: 0, groups: [44], home: '/root' } },
-  { spec: 'app', ids: { uid: 1000, gid: 1001, groups: [44, 29], home: '/home/app' } },
-  { spec: '1000', ids: { uid: 1000, gid: 1001, groups: [44, 29], home: '/home/app' } },
-  { spec: 'app:video', ids: { uid: 1000, gid: 44, groups: [], home: '/home/app' } },
-  { spec: '77:88', ids: { uid: 77, gid: 88, groups: [], home: '/' } },
-  { spec: '4711', ids: { uid: 4711, gid: 0, groups: [], home: '/' } },
+  { spec: '', ids: { uid: 0, gid: 0, groups: [0, 44], home: '/root' } },
+  { spec: 'app', ids: { uid: 1000, gid: 1001, groups: [1001, 44, 29], home: '/home/app' } },
+  { spec: '1000', ids: { uid: 1000, gid: 1001, groups: [1001, 44, 29], home: '/home/app' } },
+  { spec: 'app:video', ids: { uid: 1000, gid: 44, groups: [44], home: '/home/app' } },
+  { spec: '77:88', ids: { uid: 77, gid: 88, groups: [88], home: '/' } },
+  { spec: '4711', ids: { uid: 4711, gid: 0, groups: [0], home: '/' } },
 ]
 for (const c of users)
   test(`resolveUser "${c.spec}"`, async () => assert.deepEqual(await resolveUser(c.spec, read), c.ids))

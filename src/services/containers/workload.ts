@@ -42,7 +42,7 @@ export async function resolveWorkload(
   const mode = isInit(argv[0]!, tree) ? 'os' : 'app'
   const user = await resolveUser(options.user ?? image.user, async (path) => {
     const entry = tree.resolve(byteStringOf(path))
-    return entry?.kind === 'file' ? new TextDecoder('latin1').decode(await read(entry)) : undefined
+    return entry?.kind === 'file' ? Buffer.from(await read(entry)).toString('latin1') : undefined
   })
   return {
     mode,

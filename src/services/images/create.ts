@@ -57,6 +57,7 @@ export function createImages({ log, now, blobs, store, registry, imports, users,
     keeper,
     referenced,
     mergeTree: (record) => trees.get(record),
+    forgetTree: (imageId) => trees.forget(imageId),
   }
   const inspect = async (image: string) => (await resolveImage(store, image)).record
   const byId = async (imageId: Digest): Promise<ImageRecord> => {

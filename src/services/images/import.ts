@@ -70,7 +70,10 @@ async function importFile(
     return await takeAll(needs, plans, context, reference, onProgress, signal)
   } finally {
     // An archive's own bytes are not needed once its layers are out; those of a rootfs are referred to by now.
-    if (stored !== undefined) await needs.keeper.collect(needs.referenced, new Set([stored.diffId]))
+    if (stored !== undefined) {
+      needs.forgetTree(stored.diffId)
+      await needs.keeper.collect(needs.referenced, new Set([stored.diffId]))
+    }
   }
 }
 

@@ -23,4 +23,6 @@ export interface ImageNeeds {
   readonly referenced: () => Promise<ReadonlySet<Digest>>
   /** The tree of layers that are in the store. @throws {AppError} invalid, naming layer and entry */
   readonly mergeTree: (record: Pick<ImageRecord, 'id' | 'layers'>) => Promise<Tree>
+  /** Lets go of a tree that nobody will ask for again. */
+  readonly forgetTree: (imageId: Digest) => void
 }

@@ -94,7 +94,7 @@ export interface Rakp3 {
   readonly code: Uint8Array
 }
 
-/** Some BMCs send more bytes than the code has; the caller compares as many as the suite says. */
+/** `code` is empty when the status is not 0. */
 export interface Rakp4 {
   readonly tag: number
   readonly status: number

@@ -33,7 +33,7 @@ export const register: Register = (program, session) =>
         )
       const body = await session.client().images.export(image, format, { signal })
       if (flags.output === undefined || flags.output === '-') {
-        for await (const chunk of body as AsyncIterable<Buffer>) await writeOut(io.stdout, chunk)
+        for await (const chunk of body) await writeOut(io.stdout, chunk)
         return
       }
       const path = resolve(io.cwd, flags.output)
@@ -42,7 +42,7 @@ export const register: Register = (program, session) =>
     })
 
 /** The file appears whole or not at all. */
-async function writeWhole(path: string, body: NodeJS.ReadableStream, signal: AbortSignal): Promise<number> {
+async function writeWhole(path: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<number> {
   const partial = `${path}.${process.pid}.partial`
   const file = createWriteStream(partial)
   try {
@@ -52,6 +52,7 @@ async function writeWhole(path: string, body: NodeJS.ReadableStream, signal: Abo
   } catch (cause) {
     await rm(partial, { force: true })
     signal.throwIfAborted()
+    if (cause instanceof AppError) throw cause
     throw new AppError(
       'invalid',
       `Cannot write "${path}": ${systemCode(cause) ?? 'the archive did not arrive whole'}`,

@@ -4,8 +4,8 @@ import { defined, oneOf } from '../../run/request.ts'
 import type { Register } from '../../verbs.ts'
 
 interface Flags {
+  arch?: string
   flavour?: string
-  mirror?: string
   force?: boolean
   quiet?: boolean
   json?: boolean
@@ -15,14 +15,18 @@ export const register: Register = (program, session) =>
   program
     .command('build')
     .summary('build a kit from Debian packages')
-    .option('--flavour <flavour>', 'kernel: generic (all drivers) or cloud (virtual machines)')
-    .option('--mirror <url>', 'Debian mirror')
+    .option('--arch <architecture>', 'of the machines that it is for: amd64 or arm64')
+    .option('--flavour <flavour>', 'kernel: full (all drivers) or cloud (virtual machines)')
     .option('--force', 'even when the same kit is there')
     .option('-q, --quiet', 'do not show progress')
     .option(...JSON_OPTION)
     .addHelpText('after', example('bareboat kit build --flavour cloud'))
-    .action(async ({ flavour, mirror, force, quiet, json }: Flags) => {
-      const request = defined({ flavour: oneOf('--flavour', flavour, ['generic', 'cloud'] as const), mirror, force })
+    .action(async ({ arch, flavour, force, quiet, json }: Flags) => {
+      const request = defined({
+        architecture: oneOf('--arch', arch, ['amd64', 'arm64'] as const),
+        flavour: oneOf('--flavour', flavour, ['full', 'cloud'] as const),
+        force,
+      })
       using bars = showSteps(session, { quiet: quiet === true, json: json === true })
       const kit = await session
         .client()

@@ -3,6 +3,7 @@ import { sleep } from '../../../base/clock.ts'
 import { AppError } from '../../../base/errors.ts'
 import type { Command } from '../../../wire/ipmi/commands.ts'
 import { RETRY_WAITS_MS, Silence } from './exchange.ts'
+import type { SessionBudget } from './session-budget.ts'
 import { openIpmiSession, type IpmiSession, type SessionOptions } from './session.ts'
 
 /** A session that was used before may be forgotten by a BMC that restarted: a new one is tried after 1.6 s. */
@@ -13,6 +14,8 @@ export interface CommanderOptions extends SessionOptions {
   readonly idleMs: number
   /** Least time between two commands, milliseconds: some BMCs freeze under a series of them. */
   readonly paceMs: number
+  /** Shared by all BMCs of a process: how many sessions there may be at once. */
+  readonly budget?: SessionBudget | undefined
 }
 
 /** Not safe for two callers at once: its owner takes turns. */
@@ -21,6 +24,13 @@ export class Commander implements AsyncDisposable {
   #session: IpmiSession | undefined
   #idle: NodeJS.Timeout | undefined
   #lastMs = -Infinity
+
+  /** The last session while it closes: a BMC may have room for no second one. */
+  #closing: Promise<void> = Promise.resolve()
+  readonly #evict = () => {
+    clearTimeout(this.#idle)
+    void this.#drop()
+  }
 
   constructor(options: CommanderOptions) {
     this.#options = options
@@ -32,12 +42,14 @@ export class Commander implements AsyncDisposable {
    */
   async request<Q, A>(command: Command<Q, A>, question: Q, signal?: AbortSignal): Promise<A> {
     clearTimeout(this.#idle)
+    this.#options.budget?.withdraw(this.#evict)
     try {
       const hadSession = this.#session?.isActive === true
       try {
         return await this.#requestOnce(command, question, signal, hadSession ? STALE_WAITS_MS : undefined)
       } catch (error) {
-        if (!(error instanceof Silence) || !command.isIdempotent || !hadSession) throw error
+        const mayRepeat = error instanceof Silence && (command.isIdempotent || error.isBeforeSending)
+        if (!mayRepeat || !hadSession) throw error
         // The BMC may have restarted and forgotten the session: a new one tells.
         return await this.#requestOnce(command, question, signal)
       }
@@ -46,7 +58,7 @@ export class Commander implements AsyncDisposable {
       throw this.#unreachable(error)
     } finally {
       this.#lastMs = performance.now()
-      if (this.#session) this.#idle = setTimeout(() => void this.#drop(), this.#options.idleMs)
+      this.#rest()
     }
   }
 
@@ -58,6 +70,13 @@ export class Commander implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#idle)
     await this.#drop()
+  }
+
+  /** Between two commands the session may be closed: by time, or because another BMC needs the place. */
+  #rest(): void {
+    if (!this.#session) return
+    this.#idle = setTimeout(this.#evict, this.#options.idleMs)
+    this.#options.budget?.offer(this.#evict)
   }
 
   async #requestOnce<Q, A>(
@@ -87,19 +106,25 @@ export class Commander implements AsyncDisposable {
   async #open(signal?: AbortSignal): Promise<IpmiSession> {
     if (this.#session?.isActive) return this.#session
     await this.#drop()
+    await this.#options.budget?.acquire(signal)
     try {
       this.#session = await openIpmiSession(this.#options, signal)
       return this.#session
     } catch (error) {
+      this.#options.budget?.release()
       if (error instanceof Silence) throw this.#unreachable(error)
       throw error
     }
   }
 
-  async #drop(): Promise<void> {
+  #drop(): Promise<void> {
     const session = this.#session
+    if (!session) return this.#closing
     this.#session = undefined
-    await session?.[Symbol.asyncDispose]()
+    const { budget } = this.#options
+    budget?.withdraw(this.#evict)
+    this.#closing = session[Symbol.asyncDispose]().finally(() => budget?.release())
+    return this.#closing
   }
 
   #unreachable(cause: Silence): AppError {

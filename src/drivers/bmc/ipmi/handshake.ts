@@ -131,7 +131,7 @@ async function opening(
     if (!sameAlgorithms(response.accepted, suite))
       throw badPeer(login, `it answered cipher suite ${suite.id} with other algorithms`)
     if (suite.id !== login.cipherSuites[0])
-      log.warn('weaker cipher suite used', {
+      log.debug('weaker cipher suite used', {
         address: login.address,
         cipherSuite: suite.id,
         wanted: login.cipherSuites[0],
@@ -216,8 +216,7 @@ async function proving(link: Exchange, login: Login, attempt: Attempt, signal?: 
   if (answer.status === STATUS.badIntegrity) throw wrongPassword(login)
   if (answer.status !== STATUS.ok) throw refused(login, answer.status)
   const keys = deriveKeys(x)
-  const expected = rakp4Code(x, keys)
-  if (!sameCode(expected, answer.code.subarray(0, expected.length)))
+  if (!sameCode(rakp4Code(x, keys), answer.code))
     throw badPeer(
       login,
       'its last proof (RAKP 4) is wrong: it is not the BMC that has this password, or its firmware is broken',

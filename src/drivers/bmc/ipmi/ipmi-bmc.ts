@@ -12,6 +12,7 @@ import { Turns } from '../turns.ts'
 import { setBootOverride } from './boot-override.ts'
 import { Commander } from './commander.ts'
 import { Silence } from './exchange.ts'
+import type { SessionBudget } from './session-budget.ts'
 import { CompletionError, type SessionOptions } from './session.ts'
 import { openSolConsole } from './sol-console.ts'
 import { hostPort } from './udp-link.ts'
@@ -32,6 +33,8 @@ export interface IpmiBmcOptions {
   readonly idleMs?: number
   /** Least time between two commands, milliseconds; default 20. */
   readonly paceMs?: number
+  /** Bounds the sessions, and so the sockets, of all BMCs that share it; consoles are not counted. Without one, each BMC may have one. */
+  readonly budget?: SessionBudget | undefined
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
 }
@@ -56,7 +59,12 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     privilege: options.privilege ?? 'administrator',
   }
   const turns = new Turns(address, options.maxWaiting ?? 16)
-  const commander = new Commander({ ...session, idleMs: options.idleMs ?? 10_000, paceMs: options.paceMs ?? 20 })
+  const commander = new Commander({
+    ...session,
+    idleMs: options.idleMs ?? 10_000,
+    paceMs: options.paceMs ?? 20,
+    budget: options.budget,
+  })
   const wire = powerWire(commander, address)
   const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) => turns.take(() => explained(address, work), signal)
   return {

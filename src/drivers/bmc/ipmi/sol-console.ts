@@ -29,6 +29,9 @@ const MAX_UNREAD_BYTES = 256 * 1024
 /** Characters per packet when the BMC names no believable size. */
 const DEFAULT_CHARACTERS = 64
 const MAX_CHARACTERS = 220
+const SOL_HEADER_BYTES = 4
+/** More does not fit a datagram. */
+const MAX_BELIEVED = 1400
 
 /**
  * Opens a session and activates SOL in it.
@@ -141,13 +144,7 @@ class SolConsole implements BmcConsole {
   constructor(session: IpmiSession, { address }: SessionOptions, activation: PayloadActivation) {
     this.#session = session
     this.#address = address
-    const characters = activation.inboundBytes - 4
-    this.#maxCharacters =
-      characters >= 1 && characters <= MAX_CHARACTERS
-        ? characters
-        : characters > MAX_CHARACTERS && characters < 1400
-          ? MAX_CHARACTERS
-          : DEFAULT_CHARACTERS
+    this.#maxCharacters = charactersPerPacket(activation.inboundBytes)
     session.onSol = (payload) => this.#onPacket(parseSol(payload))
     this.#keepAlive = setInterval(() => void this.#keepAliveOnce(), KEEP_ALIVE_MS)
   }
@@ -301,4 +298,10 @@ class SolConsole implements BmcConsole {
   #closed(): AppError {
     return new AppError('interrupted', `Cannot write to the console of BMC "${this.#address}": it is closed`)
   }
+}
+
+/** From what Activate Payload says; some BMCs give 0, or the two bytes swapped. */
+function charactersPerPacket(inboundBytes: number): number {
+  const characters = inboundBytes - SOL_HEADER_BYTES
+  return characters >= 1 && characters < MAX_BELIEVED ? Math.min(characters, MAX_CHARACTERS) : DEFAULT_CHARACTERS
 }
