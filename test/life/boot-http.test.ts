@@ -49,7 +49,9 @@ async function bench(t: TestContext, does: Partial<Behaviour>, log?: Log) {
     port,
   })
   let running = Promise.resolve()
-  await new Promise<void>((ready) => (running = http.run(stop.signal, ready)))
+  await new Promise<void>((ready) => {
+    running = http.run(stop.signal, ready)
+  })
   t.after(async () => {
     world.end()
     stop.abort()

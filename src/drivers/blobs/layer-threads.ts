@@ -87,7 +87,7 @@ export class LayerThreads implements AsyncDisposable {
   #spawn(): Worker {
     const worker = new Worker(new URL('./layer-worker.ts', import.meta.url), {
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
-      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
+      env: inherited('PATH', 'NODE_COMPILE_CACHE'),
     })
     this.#all.add(worker)
     // A thread that dies is not used again; the job that it had learns of it by its own listeners.
@@ -239,4 +239,11 @@ export async function* batches(
       filled = 0
     }
   if (filled > 0) yield batch.slice(0, filled)
+}
+
+/** The named variables that are set. One that is `undefined` would reach the thread as the word "undefined". */
+function inherited(...names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  )
 }
