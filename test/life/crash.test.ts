@@ -63,11 +63,11 @@ for (const scenario of SCENARIOS)
   test(`a daemon that dies after any write of ${scenario.name}`, async () => {
     const whole = await runOnce(scenario, undefined)
     assert.ok(whole.writes > 15, `${whole.writes} writes`)
-    // Four at a time: each has a folder and a world of its own.
+    // Eight at a time: each has a folder and a world of its own.
     const numbers = Array.from({ length: whole.writes }, (_, index) => index + 1)
     const next = numbers.values()
     await Promise.all(
-      Array.from({ length: 4 }, async () => {
+      Array.from({ length: 8 }, async () => {
         for (const number of next) await runOnce(scenario, number)
       }),
     )
@@ -133,7 +133,7 @@ async function follow(
       }
       return seen && ['exited', 'failed'].includes(seen.state) ? seen : undefined
     },
-    { everyMs: 3, deadlineMs: 10_000 },
+    { everyMs: 3, deadlineMs: 40_000 },
   ).then((found) => (found === 'dead' ? undefined : found))
 }
 

@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test'
 import { poll, sleep } from '../../src/base/clock.ts'
 import { AppError } from '../../src/base/errors.ts'
 import type { Container } from '../../src/model/container.ts'
+import type { Stage } from '../../src/model/stage.ts'
 import type { Event } from '../../src/model/event.ts'
 import { openSmallSite, type SiteOptions, type SmallSite } from '../fakes/small-site.ts'
 import { World, type Behaviour, type FakeMachine } from '../fakes/world.ts'
@@ -43,10 +44,18 @@ async function untilState(site: SmallSite, id: string, state: Container['state']
       const seen = await site.store.byId(id)
       return seen?.state === state ? seen : undefined
     },
-    { everyMs: 2, deadlineMs: 5000 },
+    { everyMs: 2, deadlineMs: 20_000 },
   )
   assert.ok(found, `never came to "${state}" but is ${JSON.stringify(await site.store.byId(id))}`)
   return found
+}
+
+async function untilStage(site: SmallSite, id: string, stage: Stage): Promise<void> {
+  const reached = async () => {
+    const seen = await site.store.byId(id)
+    return seen?.stage === stage && seen.state === 'booting' ? true : undefined
+  }
+  assert.ok(await poll(reached, { everyMs: 2, deadlineMs: 20_000 }), `never came to stage "${stage}"`)
 }
 
 async function actions(site: SmallSite, id: string): Promise<string[]> {
@@ -101,6 +110,8 @@ const failures: {
   does?: Partial<Behaviour>
   options?: Partial<SiteOptions>
   run?: object
+  /** Once it has come so far, its time is over. */
+  standsAt?: Stage
   stage: string
   cause: RegExp
   isOff?: boolean
@@ -121,7 +132,7 @@ const failures: {
   {
     name: 'a machine that never asks for DHCP',
     does: { bootsTo: 'nothing' },
-    run: { timeoutSeconds: 0.3 },
+    standsAt: 'power-on',
     stage: 'dhcp',
     cause: /a DHCP request.*network boot first/,
     isOff: true,
@@ -129,7 +140,7 @@ const failures: {
   {
     name: 'a machine that stops after DHCP',
     does: { bootsTo: 'dhcp' },
-    run: { timeoutSeconds: 0.3 },
+    standsAt: 'dhcp',
     stage: 'tftp',
     cause: /boot loader by TFTP/,
     isOff: true,
@@ -137,7 +148,7 @@ const failures: {
   {
     name: 'a machine that hangs in iPXE',
     does: { bootsTo: 'ipxe' },
-    run: { timeoutSeconds: 0.3 },
+    standsAt: 'ipxe',
     stage: 'kernel',
     cause: /fetch the kernel/,
     isOff: true,
@@ -145,7 +156,7 @@ const failures: {
   {
     name: 'a kernel that never reports',
     does: { bootsTo: 'kernel' },
-    run: { timeoutSeconds: 0.3 },
+    standsAt: 'kernel',
     stage: 'initrd',
     cause: /the kernel to start/,
     isOff: true,
@@ -160,7 +171,7 @@ const failures: {
   {
     name: 'a root file system that never arrives',
     does: { bootsTo: 'initrd' },
-    run: { timeoutSeconds: 0.3 },
+    standsAt: 'initrd',
     stage: 'rootfs',
     cause: /root file system/,
     isOff: true,
@@ -168,7 +179,7 @@ const failures: {
   {
     name: 'a workload that does not start',
     does: { bootsTo: 'init' },
-    run: { timeoutSeconds: 0.3 },
+    standsAt: 'init',
     stage: 'running',
     cause: /finish its start/,
     isOff: true,
@@ -221,7 +232,11 @@ for (const c of failures)
   test(`${c.name}: failed with stage and cause`, async (t) => {
     const { site, machine } = await bench(t, c.does, c.options)
     const { id } = await site.run(c.run)
-    const ended = await site.containers.wait(id, AbortSignal.timeout(8000))
+    if (c.standsAt) {
+      await untilStage(site, id, c.standsAt)
+      await site.store.patch(id, { deadlineAt: Date.now() })
+    }
+    const ended = await site.containers.wait(id, AbortSignal.timeout(30_000))
     assert.equal(ended.state, 'failed')
     assert.equal(ended.failedStage, c.stage)
     assert.match(ended.cause ?? '', c.cause)
@@ -249,7 +264,7 @@ test('a kernel panic on the console ends the boot at once', async (t) => {
 test('a console that never opens holds nothing up', async (t) => {
   const { site } = await bench(t, { consoleHangs: true }, {})
   const { id } = await site.run()
-  assert.equal((await site.containers.wait(id, AbortSignal.timeout(9000))).state, 'exited')
+  assert.equal((await site.containers.wait(id, AbortSignal.timeout(30_000))).state, 'exited')
 })
 
 test('a machine that goes away while it runs: failed', async (t) => {
@@ -357,7 +372,7 @@ test('--restart on-failure:2 starts twice more, --restart always ends by stop on
   const second = await site.run({ restart: 'always' })
   await poll(async () => ((await site.store.byId(second.id))?.restartCount === 1 ? true : undefined), {
     everyMs: 2,
-    deadlineMs: 5000,
+    deadlineMs: 20_000,
   })
   // Whatever it does just now (boots, waits for its next start), this ends it.
   assert.equal((await site.containers.stop(second.id)).state, 'exited')
@@ -371,7 +386,7 @@ test('stop during the pause before a restart ends it at once', async (t) => {
   const { id } = await site.run({ restart: 'always' })
   await poll(async () => ((await site.store.byId(id))?.state === 'stopping' ? true : undefined), {
     everyMs: 1,
-    deadlineMs: 5000,
+    deadlineMs: 20_000,
   })
   assert.equal((await site.containers.stop(id)).state, 'exited')
 })

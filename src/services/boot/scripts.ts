@@ -42,7 +42,7 @@ export function containerScript(script: ContainerScript): string {
     { do: 'initrd', name: 'initrd', url: `${script.baseUrl}/initrd`, orElse: 'failed' },
     { do: 'boot', orElse: 'failed' },
     { do: 'label', label: 'failed' },
-    { do: 'echo', text: `Bareboat: loading or starting the kernel failed; trying again in ${RETRY_SECONDS} s` },
+    { do: 'echo', text: `Bareboat: loading or starting the kernel failed, trying again in ${RETRY_SECONDS} s` },
     ...askAgain(script.scriptUrl, RETRY_SECONDS),
   ])
 }
