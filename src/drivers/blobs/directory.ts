@@ -46,7 +46,8 @@ export interface BlobDirectoryConfig {
 
 const DEFAULT_INCOMING_BYTES = 8 * 1024 ** 3
 const DEFAULT_INCOMING_MS = 7 * 24 * 3600_000
-const MAX_INDEX_BYTES = 1024 ** 3
+/** What the indexer allows, and room for one entry beyond and the head. */
+const MAX_INDEX_BYTES = 32 * 1024 ** 2
 
 /** Opens the store, makes its directories, and removes what an earlier process left behind that is of no use. */
 export async function openBlobDirectory(config: BlobDirectoryConfig): Promise<BlobStore & AsyncDisposable> {

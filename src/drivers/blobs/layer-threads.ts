@@ -1,4 +1,4 @@
-/** A few threads that take layers in; hashing is what a pull waits for, and one core does about 240 MB/s of it. */
+/** Three threads that take layers in; hashing is what a pull waits for, and one core does about 240 MB/s of it. */
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../../base/errors.ts'
@@ -15,6 +15,8 @@ export interface JobSource {
 const MESSAGE_BYTES = 512 << 10
 /** A thread that made a larger index has grown by many times as much, and is not kept. */
 const BIG_INDEX_BYTES = 4 << 20
+/** What an indexer makes is short-lived: more room for it is not faster, only larger. */
+const YOUNG_MB = 6
 /** Messages under way to a thread; beyond it the source waits. */
 const MESSAGES_AHEAD = 6
 
@@ -25,8 +27,8 @@ export class LayerThreads implements AsyncDisposable {
   readonly #waiting: ((worker: Worker) => void)[] = []
   #isClosed = false
 
-  /** @param size how many layers at once. Default: one for each core, at least 3 and at most 8 */
-  constructor(size: number = Math.min(Math.max(availableParallelism(), 3), 8)) {
+  /** @param size how many layers at once; each takes up to 60 MB of memory, and its index */
+  constructor(size: number = 3) {
     this.#size = size
   }
 
@@ -84,6 +86,7 @@ export class LayerThreads implements AsyncDisposable {
 
   #spawn(): Worker {
     const worker = new Worker(new URL('./layer-worker.ts', import.meta.url), {
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
       env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
     })
     this.#all.add(worker)

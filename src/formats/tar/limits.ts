@@ -1,10 +1,13 @@
-/** Budgets for layers from strangers. Each is far above what images hold and far below what would hurt the server. */
+/**
+ * Budgets for layers from strangers: far above what images hold, and so low that all that are taken in at once stay below
+ * 512 MB of memory. docs/reference/limits.md has the reasons.
+ */
 export interface TarLimits {
-  /** Entries in one layer, whiteouts included. Each takes some 300 bytes in an index and 500 in a tree. */
+  /** Entries in one layer, whiteouts included. Each takes some 20 to 40 bytes in an index and 130 in a tree. */
   readonly entries: number
   /** Payload of one PAX header, one GNU long name or one sparse map. GNU tar and Go stop at 1 MiB too. */
   readonly headerBytes: number
-  /** Names, targets and attributes of one layer together; what the index keeps in memory. */
+  /** The index of one layer, which is held in memory: names (less what each shares with the one before), places, attributes. */
   readonly indexBytes: number
   /**
    * Logical size of one file, holes included. A /var/log/lastlog for 31-bit user ids is 627 GB of holes and legitimate; beyond
@@ -20,7 +23,7 @@ export interface TarLimits {
 export const TAR_LIMITS: TarLimits = {
   entries: 500_000,
   headerBytes: 1024 * 1024,
-  indexBytes: 128 * 1024 * 1024,
+  indexBytes: 24 * 1024 * 1024,
   fileBytes: 1024 ** 4,
   totalBytes: 16 * 1024 ** 4,
   dataRuns: 1_000_000,

@@ -14,9 +14,13 @@ export class Inodes {
   end = new Uint32Array(1024)
   tag = new Uint8Array(1024)
 
+  reserve(more: number): void {
+    if (this.count + more > this.at.length) this.#grow(this.count + more)
+  }
+
   /** The inode that an entry of the last layer makes. @param reuse one that nobody refers to any more */
   add({ tag, metadataAt, metadataEnd }: PassedRecord, reuse: number = IMPLIED): number {
-    if (this.count === this.at.length) this.#grow()
+    if (this.count === this.at.length) this.#grow(this.count * 2)
     const inode = reuse === IMPLIED ? this.count++ : reuse
     this.layer[inode] = this.layers.length - 1
     this.at[inode] = metadataAt
@@ -29,8 +33,7 @@ export class Inodes {
     return inode === IMPLIED ? 'directory' : kindOf(this.tag[inode]!)
   }
 
-  #grow(): void {
-    const length = this.at.length * 2
+  #grow(length: number): void {
     this.layer = longer(this.layer, new Uint32Array(length))
     this.at = longer(this.at, new Uint32Array(length))
     this.end = longer(this.end, new Uint32Array(length))

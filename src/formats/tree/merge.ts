@@ -22,34 +22,52 @@ export interface Layer {
   readonly index: LayerIndex
 }
 
-/** Bounds of what the layers of one image may make together; implied directories count. */
+/** Bounds of what the layers of one image may make together; docs/reference/limits.md has the reasons. */
 export interface TreeLimits {
+  /** Implied directories count. */
   readonly names: number
   /** All paths together. A layer that names `a/a/a/…` implies a directory for each letter. */
   readonly pathBytes: number
+  /** The layers' indexes together, which are held until the tree is made. */
+  readonly indexBytes: number
 }
 
-export const TREE_LIMITS: TreeLimits = { names: 1_000_000, pathBytes: 256 * 1024 * 1024 }
+export const TREE_LIMITS: TreeLimits = {
+  names: 1_000_000,
+  pathBytes: 128 * 1024 * 1024,
+  indexBytes: 64 * 1024 * 1024,
+}
 
-/**
- * The tree that the layers, lowest first, make together.
- * @throws {AppError} `invalid`, naming layer and entry, when an entry cannot be applied
- */
+/** Takes layers, lowest first, as they are read: all at once may be more than is allowed. */
+export interface Merger {
+  /** @throws {AppError} `invalid`, naming layer and entry, when an entry cannot be applied or a limit is passed */
+  apply(layer: Layer): void
+  /** The tree that the layers make together. To be called once, at the end */
+  tree(): Tree
+}
+
+export function createMerger(limits: Partial<TreeLimits> = {}): Merger {
+  const state = new MergerState({ ...TREE_LIMITS, ...limits })
+  return { apply: (layer) => state.apply(layer), tree: () => createTree(state.nodes, state.inodes, state.root) }
+}
+
+/** The tree that the layers, lowest first, make together. @throws {AppError} as Merger.apply */
 export function mergeLayers(layers: readonly Layer[], limits: Partial<TreeLimits> = {}): Tree {
-  const merger = new Merger({ ...TREE_LIMITS, ...limits })
-  for (const [number, layer] of layers.entries()) merger.apply(layer, number)
-  return createTree(merger.nodes, merger.inodes, merger.root)
+  const merger = createMerger(limits)
+  for (const layer of layers) merger.apply(layer)
+  return merger.tree()
 }
 
 class Refusal extends Error {}
 
-class Merger {
+class MergerState {
   readonly nodes = new Nodes()
   readonly inodes = new Inodes()
   root = this.nodes.putRoot(-1 >>> 0)
   readonly #limits: TreeLimits
   #names = 1
   #pathBytes = 0
+  #indexBytes = 0
   #layer = -1
   #digest = ''
   /** The directory of the entry before: archives mostly list what is in a directory in a row. */
@@ -59,11 +77,19 @@ class Merger {
     this.#limits = limits
   }
 
-  apply({ digest, index }: Layer, number: number): void {
-    this.#layer = number
+  apply({ digest, index }: Layer): void {
+    this.#layer += 1
     this.#digest = digest
     const packed = packIndex(index)
+    this.#indexBytes += packed.bytes.length
+    if (this.#indexBytes > this.#limits.indexBytes)
+      throw new AppError(
+        'invalid',
+        `Cannot use layer ${digest}: with it, the image has more than ${this.#limits.indexBytes} bytes of layer indexes`,
+      )
     this.inodes.layers.push({ digest, index: packed })
+    this.nodes.reserve(packed.entryCount)
+    this.inodes.reserve(packed.entryCount)
     const { hasWhiteouts } = packed
     if (hasWhiteouts)
       for (const record of packed.records()) {

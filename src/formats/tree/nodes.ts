@@ -122,8 +122,14 @@ export class Nodes {
     return this.#append(node)
   }
 
+  /** Makes room for so many more nodes at once: growing by steps leaves the smaller columns behind. */
+  reserve(more: number): void {
+    if (this.count + more > this.parent.length) this.#grow(this.count + more)
+    while (this.#slots.length < 2 * (this.#usedSlots + more)) this.#rehash()
+  }
+
   #append(node: NewNode): number {
-    if (this.count === this.parent.length) this.#grow()
+    if (this.count === this.parent.length) this.#grow(this.count * 2)
     const number = this.count++
     this.parent[number] = node.parent
     this.name[number] = node.name
@@ -133,8 +139,7 @@ export class Nodes {
     return number
   }
 
-  #grow(): void {
-    const length = this.parent.length * 2
+  #grow(length: number): void {
     this.parent = longer(this.parent, new Uint32Array(length))
     this.name = longer(this.name, new Uint32Array(length))
     this.inode = longer(this.inode, new Uint32Array(length))

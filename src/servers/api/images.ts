@@ -19,6 +19,7 @@ import {
   type ImageSummary,
   type Progress,
   type TreeChangeView,
+  type TreeEntryView,
 } from '../../model/api.ts'
 import type { ImageProgress, ImageRecord } from '../../services/images/image.ts'
 import type { Images } from '../../services/images/images.ts'
@@ -114,7 +115,8 @@ export function imageRoutes({ images, blobs, uploadDir }: ImageRoutesDeps): Open
       const isBelow = (entry: TreeEntry): boolean =>
         below === '' || entry.path === below || entry.path.startsWith(`${below}/`)
       const layers = image.layers.map((layer) => layer.diffId as string)
-      const entries = [...tree.entries()].filter(isBelow).map((entry) => entryView(entry, layers))
+      const entries: TreeEntryView[] = []
+      for (const entry of tree.entries()) if (isBelow(entry)) entries.push(entryView(entry, layers))
       return c.json({ entries }, 200)
     },
   )
