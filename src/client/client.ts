@@ -21,7 +21,7 @@ import type {
 } from '../model/api.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
-import type { Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
+import type { Arch, Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
 import type { Channel } from './channel.ts'
 import type { Endpoint } from './endpoint.ts'
 import { parseJson, readEvents, readNdjson } from './lines.ts'
@@ -145,7 +145,7 @@ export function createClient(endpoint: Endpoint) {
     kits: {
       list: (options: Signalled = {}) => ask<{ kits: Kit[]; imported: ImportedFile[] }>('GET', '/v1/kits', options),
       build: (
-        request: { flavour?: 'full' | 'cloud'; force?: boolean },
+        request: { architecture?: Arch; flavour?: 'full' | 'cloud'; force?: boolean },
         onProgress: OnProgress,
         options: Signalled = {},
       ) => follow<Kit>('POST', '/v1/kits/build', { json: request, ...options }, onProgress),

@@ -1,20 +1,24 @@
 /** The whole daemon, wired by hand: what is opened, in order, and the tasks that run. The only place that knows every room. */
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { runTasks, type Task } from '../base/task.ts'
+import { aborted, runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { fileAt } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
+import { openKitDirectory } from '../drivers/kits/directory.ts'
+import { readGuestFiles } from '../drivers/kits/guest-files.ts'
+import { openBootFile } from '../drivers/kits/open-boot-file.ts'
 import { createImports } from '../drivers/layout/import.ts'
 import { createLogDirectory } from '../drivers/logs/directory.ts'
 import { createRegistry } from '../drivers/registry/registry.ts'
 import { openSecretBox } from '../drivers/secrets/secret-box.ts'
+import { readOrMakeFile } from '../drivers/files.ts'
 import { createGuestPort } from '../drivers/ssh/guest.ts'
 import { createBootStore } from '../drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
@@ -33,7 +37,6 @@ import { createAgent } from '../services/containers/agent.ts'
 import { createContainers, type ContainersService } from '../services/containers/containers.ts'
 import { createExec } from '../services/containers/exec.ts'
 import { createImages } from '../services/images/create.ts'
-import { listImported, removeImported } from '../services/kits/imported.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createMachines } from '../services/machines/machines.ts'
 import { createPower } from '../services/power/power.ts'
@@ -76,8 +79,20 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     users: async (imageId) => (await containers?.usersOf(imageId)) ?? [],
   })
   const { kitDir } = config
-  const archive = createDebianArchive({ stateDirectory: join(kitDir, 'debian'), log, mirror: config.debianMirror })
-  const kits = createKits({ directory: kitDir, log, source: archive, inflateXz })
+  const kits = createKits({
+    log,
+    store: await openKitDirectory(kitDir, log),
+    source: (architecture) =>
+      createDebianArchive({
+        log,
+        architecture,
+        stateDirectory: join(kitDir, architecture === 'amd64' ? 'debian' : `debian-${architecture}`),
+        mirror: config.debianMirror,
+      }),
+    inflateXz,
+    guestFiles: readGuestFiles,
+    openBootFile,
+  })
 
   // Machines
   const power = stack.use(
@@ -133,6 +148,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   containers = stack.use(
     createContainers({
       log,
+      events,
       store: containerStore,
       boots,
       boot,
@@ -180,10 +196,6 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     version: VERSION,
     config: entries,
     isReady: () => isReady,
-    imports: {
-      list: () => listImported(kitDir),
-      remove: (kind, name) => removeImported(kitDir, kind, name),
-    },
     async info() {
       const kit = await kits.open().catch(() => undefined)
       return {
@@ -209,6 +221,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     createApiServer({ log, app, containers, exec, logs, machines, console, socketPath: config.socket, ...tcp }),
   )
 
+  tasks.push(ofDatabase(database.broken))
+
   await containers.resume()
   await runTasks(tasks, signal, () => {
     isReady = true
@@ -216,17 +230,24 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   })
 }
 
-/** Kernel and initrd: the default kit's, or imported ones. */
-async function bootFiles(kits: Kits, arch: string, kernel: string | undefined, initrd: string | undefined) {
-  const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open()
-  if (kit && kit.manifest.architecture !== arch)
-    throw new AppError(
-      'unsupported',
-      `Cannot boot an image for ${arch}: the kit is for ${kit.manifest.architecture}; name an imported --kernel and --initrd`,
-    )
+/** Ends the daemon when its database cannot be written any more: what is acknowledged is durable, or nothing is acknowledged. */
+function ofDatabase(broken: AbortSignal): Task {
   return {
-    kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernels', kernel)),
-    initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrds', initrd)),
+    name: 'database',
+    async run(signal, ready) {
+      ready()
+      await aborted(AbortSignal.any([signal, broken]))
+      if (broken.aborted) throw broken.reason
+    },
+  }
+}
+
+/** Kernel and initrd: those of the default kit for the architecture, or imported ones. */
+async function bootFiles(kits: Kits, arch: string, kernel: string | undefined, initrd: string | undefined) {
+  const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open('default', arch)
+  return {
+    kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernel', kernel)),
+    initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrd', initrd)),
   }
 }
 
@@ -238,11 +259,9 @@ function addressAndPort(text: string): { address: string; port: number } {
 
 /** A token of 32 random bytes, made at the first start and kept in a file that only its owner reads. */
 function readOrMakeToken(path: string): string {
-  if (!existsSync(path)) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx', flush: true })
-  }
-  const token = readFileSync(path, 'utf8').trim()
+  const token = readOrMakeFile(path, () => `${randomBytes(32).toString('base64url')}\n`)
+    .toString('utf8')
+    .trim()
   if (token.length < 32)
     throw new AppError('invalid', `Cannot use token file "${path}": a token has at least 32 characters`)
   return token

@@ -44,7 +44,11 @@ for (const shell of ['bash', 'zsh', 'fish'])
     const { stdout, code } = await run(undefined, ['completion', shell])
     assert.equal(code, 0)
     if (spawnSync(shell, ['--version']).error) return t.skip(`${shell} is not installed`)
-    const checked = spawnSync(shell, ['-n'], { input: stdout })
+    const folder = mkdtempSync(join(tmpdir(), 'cli-script-'))
+    using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) }
+    const file = join(folder, 'script')
+    writeFileSync(file, stdout)
+    const checked = spawnSync(shell, ['-n', file])
     assert.equal(checked.status, 0, checked.stderr.toString())
   })
 

@@ -84,13 +84,14 @@ export function startCommand(argv: readonly string[], options: CommandOptions = 
     endInput: () => void child.stdin.end(),
     kill: (signal) => void child.kill(signal),
     async until(pattern, untilMs = DEADLINE_MS) {
-      const isSeen = await poll(() => pattern.test(`${text(out)}\n${text(err)}`) || undefined, {
-        everyMs: 20,
-        deadlineMs: untilMs,
-      })
-      if (isSeen !== true)
+      const isSeen = (): boolean => pattern.test(`${text(out)}\n${text(err)}`)
+      const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null
+      await poll(() => isSeen() || isOver() || undefined, { everyMs: 20, deadlineMs: untilMs })
+      // The last of what it printed may arrive after its end.
+      if (!isSeen() && isOver()) await done.catch(() => {})
+      if (!isSeen())
         throw new Error(
-          `bareboat ${argv.join(' ')}: no ${pattern} in ${untilMs} ms; it printed ${text(out)}${text(err)}`,
+          `bareboat ${argv.join(' ')}: no ${pattern} within ${untilMs} ms; it printed ${text(out)}${text(err)}`,
         )
     },
   }

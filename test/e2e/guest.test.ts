@@ -8,14 +8,27 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
-import { parseDeb } from '../../src/formats/deb/deb.ts'
-import { parseTarMembers } from '../../src/formats/deb/tar-members.ts'
+import { after, before, test } from 'node:test'
+import { poll } from '../../src/base/clock.ts'
+import { tarOf } from '../../src/formats/tar/tar-maker.ts'
 import { quietLog } from '../../src/base/log.ts'
 import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
 import { inflateXz } from '../../src/drivers/debian/xz.ts'
+import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
+import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
+import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
 import { createKits } from '../../src/services/kits/kits.ts'
-import { collect, connect, makeKeys, quote, setUpNetwork, startBootServer, startMachine } from '../fakes/guest-lab.ts'
+import { createPackageTrees, fileOf } from '../../src/services/kits/packages.ts'
+import {
+  collect,
+  connect,
+  makeKeys,
+  quote,
+  setUpNetwork,
+  startBootServer,
+  startMachine,
+  WIRES,
+} from '../fakes/guest-lab.ts'
 
 const CACHE = join(tmpdir(), 'bareboat-guest-test')
 const PROGRAMS = ['qemu-system-x86_64', 'dnsmasq', 'ip', 'unshare', 'apt-get', 'mmdebstrap', 'tar']
@@ -27,16 +40,16 @@ if (process.env['BAREBOAT_GUEST_TEST'] === undefined)
     mkdirSync(CACHE, { recursive: true })
     const source = createDebianArchive({ stateDirectory: join(CACHE, 'apt'), log: quietLog })
     const kits = createKits({
-      directory: join(CACHE, 'kits'),
       log: quietLog,
-      source,
+      store: await openKitDirectory(join(CACHE, 'kits'), quietLog),
+      source: () => source,
       inflateXz,
+      guestFiles: readGuestFiles,
+      openBootFile,
     })
     const kit = await kits.build()
-    const [busybox] = await source.describe(['busybox-static'])
-    const { data } = parseDeb(await source.fetch(busybox!))
-    const program = parseTarMembers(await inflateXz(data.bytes)).find((m) => m.path === 'usr/bin/busybox')
-    makeRoots(program!.bytes)
+    const busybox = await createPackageTrees(source, inflateXz, () => {}).tree('busybox-static')
+    makeRoots(fileOf(busybox, 'usr/bin/busybox'))
     const result = spawnSync('unshare', ['--net', process.execPath, '--test', import.meta.filename], {
       env: {
         ...process.env,
@@ -56,9 +69,13 @@ function makeRoots(busybox: Uint8Array): void {
   mkdirSync(join(folder, 'bin'), { recursive: true })
   writeFileSync(join(folder, 'bin/busybox'), busybox, { mode: 0o755 })
   const script = `set -e; mkdir -p ${folder}/etc ${folder}/tmp
-    for a in sh cat id env sleep stty seq pwd head md5sum kill true; do ln -s busybox ${folder}/bin/$a; done
+    for a in sh cat id env sleep stty seq pwd head md5sum kill true dd hostname readlink poweroff; do ln -s busybox ${folder}/bin/$a; done
     echo root:x:0:0::/root:/bin/sh >${folder}/etc/passwd
-    tar -C ${folder} --owner=0 --group=0 -cf ${folder}.tar .`
+    tar -C ${folder} --owner=0 --group=0 -cf ${folder}.tar .
+    tar -C ${folder}/bin --owner=0 --group=0 -cf ${CACHE}/scratch.tar busybox
+    mkdir ${folder}/sbin; ln -s ../bin/busybox ${folder}/sbin/init
+    echo '::sysinit:/bin/sh -c "echo up >/tmp/up"' >${folder}/etc/inittab
+    tar -C ${folder} --owner=0 --group=0 -cf ${CACHE}/busybox-init.tar .`
   execFileSync('sh', ['-c', script])
   const systemd = join(CACHE, 'systemd.tar')
   if (existsSync(systemd)) return
@@ -79,6 +96,25 @@ function inNamespace(kit: string): void {
   const rootfs = join(CACHE, 'busybox.tar')
   const env = ['PATH=/bin']
 
+  // It needs more than a minute for itself, so it lives beside the others, on a wire of its own.
+  let lonely: ReturnType<typeof liveAlone>
+  before(() => {
+    lonely = liveAlone()
+    lonely.catch(() => {})
+  })
+  async function liveAlone() {
+    const [, wire] = WIRES
+    const argv = ['/busybox', 'cat', '/proc/cmdline', '/etc/hostname']
+    await using server = await startBootServer({ rootfs: join(CACHE, 'scratch.tar'), argv }, keys, wire)
+    await using machine = startMachine({
+      ...{ kernel: join(kit, 'kernel'), initrd: join(kit, 'initrd'), url: server.url },
+      ...{ memoryMb: 256, wire },
+    })
+    const { atMs } = await server.waitFor('exit/0')
+    await machine.ended
+    return { console: machine.console(), told: server.told, aloneMs: server.nowMs() - atMs, leases: dhcp.leases(wire) }
+  }
+
   test('a workload runs with exactly its user, variables and directory; agent commands work on it', async () => {
     const argv = [
       'sh',
@@ -94,7 +130,9 @@ function inNamespace(kit: string): void {
       server.told.map((t) => t.what),
       ['stage/initrd', 'stage/rootfs', 'stage/init', 'stage/running'],
     )
+    assert.match(server.told[0]!.body, /^memory_kib=9\d{5}$/m)
     assert.match(machine.console(), /did not arrive whole \(try 1 of 2\)/)
+    assert.doesNotMatch(machine.console(), /TOKEN|seq 1 20000/)
     await using agent = await connect(keys)
 
     const enter = async (user: string, ...argv: string[]) =>
@@ -131,6 +169,20 @@ function inNamespace(kit: string): void {
     assert.equal(code, 3)
     assert.match(stdout.toString(), /40 120/)
 
+    const deaf = await agent.start(`enter 0 0 0 / PATH=/bin -- sh -c 'trap "" HUP; sleep 4321'`, { rows: 24, cols: 80 })
+    const sleeps = (wanted: boolean) =>
+      poll(async () => (await agent.run('top')).stdout.includes('sleep 4321') === wanted || undefined, {
+        everyMs: 300,
+        deadlineMs: 15_000,
+      })
+    assert.ok(await sleeps(true))
+    deaf.close()
+    assert.ok(await sleeps(false), 'a program outlives its terminal')
+    assert.equal(
+      (await enter('1000 1000 1000 /', 'cat', '/proc/cmdline')).stdout.toString().includes('bareboat'),
+      false,
+    )
+
     assert.equal((await agent.run('trim stdout 60000')).code, 0)
     const follow = collect(await agent.start('follow stdout 60000'))
     assert.equal((await agent.run('signal INT')).code, 0)
@@ -145,7 +197,7 @@ function inNamespace(kit: string): void {
 
   test('a terminal, standard input, and the end of it', async () => {
     await using server = await startBootServer(
-      { rootfs, argv: ['sh', '-c', 'read word; stty size; echo $word; exit 5'], env, tty: true, stdin: true },
+      { rootfs, argv: ['sh', '-c', 'read word; stty size; echo $word; cat; exit 5'], env, tty: true, stdin: true },
       keys,
     )
     await using machine = boot(server.url, 512)
@@ -154,10 +206,60 @@ function inNamespace(kit: string): void {
     const follow = collect(await agent.start('follow stdout 0'))
     await agent.run('resize 33 101')
     await agent.run('feed', 'typed\n')
-    assert.match((await follow).stdout.toString(), /33 101\r\ntyped\r\n$/)
+    await agent.run('feed', 'more\n')
+    assert.equal((await agent.run('feed --eof')).code, 0)
+    assert.match((await follow).stdout.toString(), /33 101\r\ntyped\r\n(more\r\n){1,2}$/)
     await server.waitFor('exit/5')
     await agent.run('power-off')
     await machine.ended
+  })
+
+  test('output that nobody fetches costs its beginning, never the workload; the end of input ends cat', async () => {
+    await using server = await startBootServer(
+      { rootfs, argv: ['sh', '-c', 'dd if=/dev/zero bs=1M count=110 && exec cat'], env, stdin: true },
+      keys,
+    )
+    await using machine = boot(server.url, 384)
+    await server.waitFor('stage/running')
+    await using agent = await connect(keys)
+    assert.equal((await agent.run('feed', 'the end\n')).code, 0)
+    assert.equal((await agent.run('feed --eof')).code, 0)
+    await server.waitFor('exit/0')
+    assert.equal((await agent.run('feed --eof')).code, 0)
+    assert.equal((await agent.run('feed', 'too late')).code, 3)
+    const late = await poll(
+      async () => {
+        const ran = await agent.run('follow stdout 0')
+        return ran.stderr === '' ? undefined : ran
+      },
+      { everyMs: 500, deadlineMs: 20_000 },
+    )
+    assert.match(late?.stderr ?? '', /^bareboat: bytes 0 to \d+ are lost: nobody fetched them in time\n$/)
+    assert.ok(late!.stdout.length > 1 << 20 && late!.stdout.length < 96 << 20, `${late!.stdout.length} bytes are left`)
+    assert.equal(late!.stdout.subarray(-8).toString(), 'the end\n')
+    await agent.run('power-off')
+    await machine.ended
+  })
+
+  test('an image that unpacks to just more than fits says so', async () => {
+    // 5 KiB each in the archive, 8 KiB in memory.
+    const files = Array.from({ length: 15_000 }, (_, i) => ({ name: `f${i}`, data: 'x'.repeat(4097) }))
+    await using server = await startBootServer({ rootfs: tarOf(...files), argv: ['true'], env }, keys)
+    await using machine = boot(server.url, 240)
+    assert.match((await server.waitFor('failed/rootfs')).body, /takes more than the \d+ MB of memory that this machine/)
+    assert.match(machine.console(), /FAILED at rootfs/)
+  })
+
+  test('an image with busybox as its init runs as an OS and powers off', async () => {
+    await using server = await startBootServer({ mode: 'os', rootfs: join(CACHE, 'busybox-init.tar') }, keys)
+    await using machine = boot(server.url, 512)
+    await server.waitFor('stage/running')
+    await using agent = await connect(keys)
+    const ran = await agent.run("enter 0 0 0 / PATH=/bin -- sh -c 'readlink /proc/1/exe; hostname; cat /tmp/up'")
+    assert.equal(ran.stdout.toString(), '/bin/busybox\nlab-host\nup\n')
+    await agent.run('power-off')
+    await machine.ended
+    assert.match(machine.console(), /Power down/)
   })
 
   test('a machine whose memory does not suffice says so', async () => {
@@ -181,5 +283,16 @@ function inNamespace(kit: string): void {
     assert.match(machine.console(), /Power down/)
   })
 
-  after(() => void dhcp.kill())
+  test('a machine that nobody visits renews its lease and switches itself off; its image is one file', async () => {
+    const { console, told, aloneMs, leases } = await lonely
+    assert.deepEqual(
+      told.map((t) => t.what),
+      ['stage/initrd', 'stage/rootfs', 'stage/init', 'stage/running', 'exit/0'],
+    )
+    assert.ok(aloneMs > 59_000, `only ${aloneMs} ms`)
+    assert.ok(leases >= 2, 'the lease was never renewed')
+    assert.match(console, /bareboat: power off/)
+  })
+
+  after(() => dhcp.stop())
 }

@@ -1,9 +1,10 @@
 /**
  * A whole site for the tests of one file: a rack of two machines (BIOS and UEFI), a server in its network, a registry on the
- * host, and the command line as a person types it. It goes at the end of the file, also after a failure or an interrupt.
+ * host, and the command line as a person types it. It goes with the process of the test, however that ends.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { quietLog } from '../../src/base/log.ts'
@@ -17,8 +18,11 @@ import { inflateXz } from '../../src/drivers/debian/xz.ts'
 import type { Container } from '../../src/model/container.ts'
 import type { RackInfo, RackMachine } from '../../src/rack/info.ts'
 import { rackDown, rackInfo, rackUp, type RackPlace } from '../../src/rack/rack.ts'
+import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
+import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
+import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
 import { createKits } from '../../src/services/kits/kits.ts'
-import { startRegistry } from '../peers/docker-registry.ts'
+import { startRegistry, type RunningRegistry } from '../peers/docker-registry.ts'
 import { startCommand, type CommandOptions, type Ran, type Running } from './command-line.ts'
 
 const PROGRAMS =
@@ -73,7 +77,6 @@ export interface Site extends AsyncDisposable {
 /** @throws {AppError} whatever could not be set up; what was set up before is gone then */
 export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: SiteOptions): Promise<Site> {
   await using stack = new AsyncDisposableStack()
-  stack.use(endOnSignal(() => held.disposeAsync()))
   const dir = mkdtempSync(join(tmpdir(), `bareboat-e2e-${name}-`))
   stack.defer(() => rmSync(dir, { recursive: true, force: true }))
   const place: DemoPlace = {
@@ -88,6 +91,7 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
   const rackPlace: RackPlace = { stateDir: place.rackDir, name }
   await buildKit()
   const registry = stack.use(await startRegistry())
+  stack.use(hireUndertaker(rackPlace, dir, registry))
   const rack = await rackUp({ ...rackPlace, machines: 2, firmware: ['bios', 'uefi'], memoryMiB })
   stack.defer(async () => void (await rackDown(rackPlace)))
   let server: ServerProcess | undefined
@@ -154,18 +158,29 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
 /** The kit is set-up: it is built once and stays in the checkout. */
 async function buildKit(): Promise<void> {
   mkdirSync(KIT_DIR, { recursive: true })
-  const source = createDebianArchive({ stateDirectory: join(KIT_DIR, 'debian'), log: quietLog })
-  const kits = createKits({ directory: KIT_DIR, log: quietLog, source, inflateXz })
+  const source = () => createDebianArchive({ stateDirectory: join(KIT_DIR, 'debian'), log: quietLog })
+  const kits = createKits({
+    store: await openKitDirectory(KIT_DIR, quietLog),
+    log: quietLog,
+    source,
+    inflateXz,
+    guestFiles: readGuestFiles,
+    openBootFile,
+  })
   const kit = await kits.open().catch(() => undefined)
   if (!kit) await kits.build()
 }
 
-/** An interrupt of the tests takes the site with it, and ends the tests as it would have without us. */
-function endOnSignal(end: () => Promise<void>): Disposable {
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  const onSignal = (signal: NodeJS.Signals): void => {
-    void end().finally(() => process.kill(process.pid, signal))
-  }
-  for (const signal of signals) process.once(signal, onSignal)
-  return { [Symbol.dispose]: () => void signals.map((signal) => process.off(signal, onSignal)) }
+/** @returns what lets it go to work */
+function hireUndertaker(rack: RackPlace, dir: string, registry: RunningRegistry): Disposable {
+  const argv = [join(import.meta.dirname, 'undertaker.ts'), rack.stateDir, rack.name!, dir]
+  const child = spawn(process.execPath, [...argv, String(registry.pid), registry.directory], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    // Out of our process group, which an interrupt goes to.
+    detached: true,
+  })
+  child.unref()
+  const { stdin } = child
+  if (stdin instanceof Socket) stdin.unref()
+  return { [Symbol.dispose]: () => void stdin.end() }
 }

@@ -2,16 +2,25 @@
  * One QEMU machine that boots a kit directly (`-kernel`, `-initrd`) and a boot server for it that only remembers what it was told.
  * Everything is inside the network namespace of the process that uses it: run it under `unshare --net`.
  */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { createReadStream, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import ssh2 from 'ssh2'
 import { poll } from '../../src/base/clock.ts'
 
-export const SERVER_ADDRESS = '10.78.0.1'
-export const MACHINE_ADDRESS = '10.78.0.50'
-export const MAC = '52:54:00:00:78:01'
+export interface Wire {
+  readonly tap: string
+  readonly server: string
+  readonly machine: string
+  readonly mac: string
+}
+
+/** Two wires: a machine at the end of each, neither of which sees the other. */
+export const WIRES: readonly [Wire, Wire] = [
+  { tap: 'tap0', server: '10.78.0.1', machine: '10.78.0.50', mac: '52:54:00:00:78:01' },
+  { tap: 'tap1', server: '10.78.1.1', machine: '10.78.1.50', mac: '52:54:00:00:78:02' },
+]
 
 export interface Told {
   /** `stage/running`, `exit/0`, `failed/rootfs` … */
@@ -33,27 +42,30 @@ export interface Workload {
   readonly workdir?: string
 }
 
-/** A network of one wire, with DHCP on it. Call once. */
-export function setUpNetwork(): ChildProcess {
+/** The wires, with DHCP on them. Call once. Leases are 120 s, the shortest that udhcpc believes: it renews after 61 s. */
+export function setUpNetwork() {
   const ip = (...args: string[]): void => void execFileSync('ip', args)
   ip('link', 'set', 'lo', 'up')
-  ip('tuntap', 'add', 'tap0', 'mode', 'tap')
-  ip('addr', 'add', `${SERVER_ADDRESS}/24`, 'dev', 'tap0')
-  ip('link', 'set', 'tap0', 'up')
-  return spawn(
+  for (const { tap, server } of WIRES) {
+    ip('tuntap', 'add', tap, 'mode', 'tap')
+    ip('addr', 'add', `${server}/24`, 'dev', tap)
+    ip('link', 'set', tap, 'up')
+  }
+  const child = spawn(
     'dnsmasq',
     [
-      '--no-daemon',
-      '--conf-file=/dev/null',
-      '--port=0',
-      '--interface=tap0',
-      '--no-ping',
-      '--leasefile-ro',
-      `--dhcp-range=${MACHINE_ADDRESS},${MACHINE_ADDRESS},1h`,
-      '--dhcp-option=6,9.9.9.9',
+      ...['--no-daemon', '--conf-file=/dev/null', '--port=0', '--no-ping', '--leasefile-ro', '--dhcp-option=6,9.9.9.9'],
+      ...WIRES.flatMap(({ tap, machine }) => [`--interface=${tap}`, `--dhcp-range=${machine},${machine},2m`]),
     ],
-    { stdio: 'ignore' },
+    { stdio: ['ignore', 'ignore', 'pipe'] },
   )
+  let log = ''
+  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()))
+  return {
+    /** How often the machine at the end of a wire was given its address. */
+    leases: ({ tap, machine }: Wire): number => log.split(`DHCPACK(${tap}) ${machine} `).length - 1,
+    stop: () => void child.kill(),
+  }
 }
 
 export interface Keys {
@@ -114,7 +126,7 @@ export function quote(word: string): string {
 }
 
 /** Serves one machine at /boot/TOKEN. */
-export async function startBootServer(workload: Workload, keys: Keys) {
+export async function startBootServer(workload: Workload, keys: Keys, wire: Wire = WIRES[0]) {
   const told: Told[] = []
   const startedMs = performance.now()
   const faults = { rootfsCuts: 0, refusePosts: false }
@@ -139,13 +151,14 @@ export async function startBootServer(workload: Workload, keys: Keys) {
       else response.end(workload.rootfs)
     } else response.writeHead(404).end()
   })
-  await new Promise<void>((resolve) => server.listen(0, SERVER_ADDRESS, resolve))
+  await new Promise<void>((resolve) => server.listen(0, wire.server, resolve))
   const address = server.address()
   const port = typeof address === 'object' && address ? address.port : 0
   return {
-    url: `http://${SERVER_ADDRESS}:${port}/boot/TOKEN`,
+    url: `http://${wire.server}:${port}/boot/TOKEN`,
     told,
     faults,
+    nowMs: () => performance.now() - startedMs,
     /** @returns what the machine told, or throws when it did not in time */
     async waitFor(what: string | RegExp, deadlineMs = 120_000): Promise<Told> {
       const found = await poll(
@@ -171,6 +184,7 @@ export interface MachineOptions {
   readonly url: string
   readonly memoryMb?: number
   readonly nic?: string
+  readonly wire?: Wire
   readonly onConsole?: (text: string) => void
 }
 
@@ -180,15 +194,19 @@ export function startMachine({
   url,
   memoryMb = 1024,
   nic = 'virtio-net-pci',
+  wire = WIRES[0],
   onConsole,
 }: MachineOptions) {
   const arguments_ = [
     ...['-accel', 'tcg,thread=single', '-machine', 'pc,graphics=off', '-smp', '1', '-m', String(memoryMb)],
     ...['-nodefaults', '-display', 'none', '-vga', 'none', '-serial', 'stdio', '-no-reboot'],
-    ...['-netdev', 'tap,id=n0,ifname=tap0,script=no,downscript=no'],
-    ...['-device', `${nic},netdev=n0,mac=${MAC},romfile=`],
+    ...['-netdev', `tap,id=n0,ifname=${wire.tap},script=no,downscript=no`],
+    ...['-device', `${nic},netdev=n0,mac=${wire.mac},romfile=`],
     ...['-kernel', kernel, '-initrd', initrd],
-    ...['-append', `bareboat.id=c0ffee bareboat.url=${url} BOOTIF=01-${MAC.replaceAll(':', '-')} console=ttyS0 quiet`],
+    ...[
+      '-append',
+      `bareboat.id=c0ffee bareboat.url=${url} BOOTIF=01-${wire.mac.replaceAll(':', '-')} console=ttyS0 quiet`,
+    ],
   ]
   const child = spawn('qemu-system-x86_64', arguments_, { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
@@ -220,7 +238,7 @@ export async function connect(keys: Keys) {
   await new Promise<void>((resolve, reject) => {
     client.on('ready', resolve).on('error', reject)
     client.connect({
-      host: MACHINE_ADDRESS,
+      host: WIRES[0].machine,
       port: 1622,
       username: 'root',
       privateKey: keys.clientPem,

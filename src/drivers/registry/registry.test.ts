@@ -340,7 +340,7 @@ test('an abort ends a request at once', async () => {
     const startedMs = performance.now()
     const name = { registry: server.host, repository: 'a/b' }
     await assert.rejects(registry.manifest(name, 'tag', { plainHttp: true }, AbortSignal.timeout(50)))
-    assert.ok(performance.now() - startedMs < 2000)
+    assert.ok(performance.now() - startedMs < 10_000)
   })
 })
 

@@ -3,10 +3,9 @@
  * database, so that a copy of the database alone gives nothing away.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { AppError, systemCode } from '../../base/errors.ts'
+import { AppError } from '../../base/errors.ts'
 import type { SecretBox } from '../../services/ports.ts'
+import { readOrMakeFile } from '../files.ts'
 
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
@@ -40,17 +39,8 @@ export function openSecretBox(keyPath: string): SecretBox {
 }
 
 function readOrMakeKey(keyPath: string): Buffer {
-  try {
-    const key = readFileSync(keyPath)
-    if (key.length !== KEY_BYTES)
-      throw new AppError('internal', `Cannot use key file "${keyPath}": ${key.length} bytes, wanted ${KEY_BYTES}`)
-    return key
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error
-  }
-  mkdirSync(dirname(keyPath), { recursive: true, mode: 0o700 })
-  const key = randomBytes(KEY_BYTES)
-  writeFileSync(keyPath, key, { mode: 0o600, flag: 'wx', flush: true })
-  chmodSync(keyPath, 0o600)
+  const key = readOrMakeFile(keyPath, () => randomBytes(KEY_BYTES))
+  if (key.length !== KEY_BYTES)
+    throw new AppError('internal', `Cannot use key file "${keyPath}": ${key.length} bytes, wanted ${KEY_BYTES}`)
   return key
 }

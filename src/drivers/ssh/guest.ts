@@ -107,12 +107,12 @@ function session(client: Client, closed: AbortSignal): GuestSession {
 
 function processOf(channel: ClientChannel, closed: AbortSignal): GuestProcess {
   const exit = new Promise<number | undefined>((resolve) => {
-    let code: number | undefined
+    // Its `close` only comes once all output was read, which not everybody does who wants the exit status.
     channel.once('exit', (status: number | null, signal?: string) => {
-      code = status ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? 9)
+      resolve(status ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? 9))
     })
-    channel.once('close', () => resolve(code))
-    closed.addEventListener('abort', () => resolve(code), { once: true })
+    channel.once('close', () => resolve(undefined))
+    closed.addEventListener('abort', () => resolve(undefined), { once: true })
   })
   // A broken connection ends the streams; the exit that stays undefined says so.
   channel.on('error', () => {})

@@ -3,7 +3,6 @@ import { test } from 'node:test'
 import { parseAr } from './ar.ts'
 import { dependencyNames, parseStanzas } from './control.ts'
 import { parseDeb } from './deb.ts'
-import { parseTarMembers } from './tar-members.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
@@ -13,27 +12,6 @@ function ar(...members: [name: string, body: string][]): Uint8Array {
     return header + body + (body.length % 2 === 1 ? '\n' : '')
   })
   return bytes(`!<arch>\n${parts.join('')}`)
-}
-
-function tarHeader(path: string, type: string, size: number, target = '', mode = 0o644): Uint8Array {
-  const block = new Uint8Array(512)
-  const put = (at: number, text: string): void => block.set(bytes(text), at)
-  put(0, path)
-  put(100, `${mode.toString(8).padStart(7, '0')}\0`)
-  put(124, `${size.toString(8).padStart(11, '0')}\0`)
-  put(148, '        ')
-  put(156, type)
-  put(157, target)
-  put(257, 'ustar\x0000')
-  const sum = block.reduce((a, b) => a + b, 0)
-  put(148, `${sum.toString(8).padStart(6, '0')}\0 `)
-  return block
-}
-
-function padded(text: string): Uint8Array {
-  const block = new Uint8Array(Math.ceil(text.length / 512) * 512)
-  block.set(bytes(text))
-  return block
 }
 
 test('parseDeb finds the two archives and how they are packed', () => {
@@ -58,38 +36,6 @@ for (const c of brokenDebs)
 test('parseAr bounds the number of members', () => {
   const many = Array.from({ length: 17 }, (_, i): [string, string] => [`m${i}`, ''])
   assert.throws(() => parseAr(ar(...many)), /more than 16 members/)
-})
-
-test('parseTarMembers reads files, links, directories and long names', () => {
-  const long = `usr/${'x'.repeat(150)}`
-  const tar = Buffer.concat([
-    tarHeader('./usr/', '5', 0, '', 0o755),
-    tarHeader('./usr/a', '0', 2),
-    padded('hi'),
-    tarHeader('././@LongLink', 'L', long.length + 1),
-    padded(`${long}\0`),
-    tarHeader('short', '0', 0),
-    tarHeader('usr/l', '2', 0, '../a'),
-    new Uint8Array(1024),
-  ])
-  const members = parseTarMembers(tar)
-  assert.deepEqual(
-    members.map((m) => [m.path, m.type, m.target]),
-    [
-      ['usr', 'directory', ''],
-      ['usr/a', 'file', ''],
-      [long, 'file', ''],
-      ['usr/l', 'symlink', '../a'],
-    ],
-  )
-  assert.equal(new TextDecoder().decode(members[1]!.bytes), 'hi')
-})
-
-test('parseTarMembers refuses a path that climbs out and a wrong checksum', () => {
-  assert.throws(() => parseTarMembers(tarHeader('../etc/passwd', '0', 0)), /climbs out/)
-  const broken = tarHeader('a', '0', 0)
-  broken[0] = 0x62
-  assert.throws(() => parseTarMembers(broken), /wrong checksum/)
 })
 
 test('parseStanzas joins folded lines and parts stanzas at empty lines', () => {

@@ -1,7 +1,9 @@
 /** The HTTP API: routes by resource, one shape for errors, the OpenAPI document from the schemas that validate. */
 import type { OpenAPIHono } from '@hono/zod-openapi'
+import { HTTPException } from 'hono/http-exception'
 import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
+import { limitBodies } from './body.ts'
 import { containerRoutes, type ContainerRoutesDeps } from './containers.ts'
 import { eventRoutes } from './events.ts'
 import { imageRoutes, type ImageRoutesDeps } from './images.ts'
@@ -20,7 +22,11 @@ export interface ApiDeps
 
 export function createApi(deps: ApiDeps): OpenAPIHono {
   const app = newRouter()
+  app.use('*', limitBodies())
   app.onError((error, c) => {
+    // The framework's own refusals, e.g. of a content type.
+    if (error instanceof HTTPException && error.status < 500)
+      return errorResponse(new AppError('invalid', `Cannot read the request: ${error.message}`))
     if (!(error instanceof AppError)) deps.log.error('api request failed', { path: c.req.path, error: explain(error) })
     return errorResponse(error)
   })

@@ -83,15 +83,17 @@ async function attachChannel(deps: ChannelDeps, channel: Channel, id: string, pa
   const container = await containers.find(id)
   channel.handle(inputHandlers(deps, channel, container.id, params.get('stdin') === 'true'))
   const streams: LogStream[] = ['stdout', 'stderr']
-  const output = async (from: LogStream[], sinceMs?: number): Promise<void> => {
+  const sinceMs = params.get('logs') === 'true' ? undefined : Date.now()
+  const output = async (from: LogStream[]): Promise<void> => {
     const query = { streams: from, follow: true, signal: channel.gone, ...(sinceMs === undefined ? {} : { sinceMs }) }
     for await (const piece of logs.read(container.id, query))
       await channel.send(piece.stream === 'stderr' ? 'stderr' : 'stdout', piece.bytes)
   }
   const isOver = container.state === 'exited' || container.state === 'failed'
   // How an operating system speaks is its console; which kind it is shows once it is prepared.
-  const from = container.mode === 'os' ? (['console'] as LogStream[]) : streams
-  const reading = isOver ? Promise.resolve() : output(from, params.get('logs') === 'true' ? undefined : Date.now())
+  const prepared = await containers.whenPrepared(container.id, channel.gone)
+  const from = prepared?.mode === 'os' ? (['console'] as LogStream[]) : streams
+  const reading = isOver ? Promise.resolve() : output(from)
   const ended = await containers.wait(container.id, channel.gone)
   await reading
   if (ended.state === 'failed')
@@ -102,12 +104,13 @@ async function attachChannel(deps: ChannelDeps, channel: Channel, id: string, pa
   await channel.control({ type: 'exit', code: ended.exitCode ?? 0 })
 }
 
-function inputHandlers({ exec, log }: ChannelDeps, channel: Channel, containerId: string, wantsStdin: boolean) {
+/** What is typed while the machine still boots waits until the workload runs. */
+function inputHandlers(deps: ChannelDeps, channel: Channel, containerId: string, wantsStdin: boolean) {
+  const { containers, exec, log } = deps
+  let running: Promise<void> | undefined
+  const isRunning = (): Promise<void> => (running ??= containers.whenRunning(containerId, channel.gone))
   let feed: ReturnType<ExecService['feed']> | undefined
-  const feeding = (): ReturnType<ExecService['feed']> => {
-    feed ??= exec.feed(containerId)
-    return feed
-  }
+  const feeding = (): ReturnType<ExecService['feed']> => (feed ??= isRunning().then(() => exec.feed(containerId)))
   channel.gone.addEventListener('abort', () => void feed?.then((open) => open.close()).catch(() => {}), { once: true })
   return {
     async input(bytes: Uint8Array): Promise<void> {
@@ -116,8 +119,10 @@ function inputHandlers({ exec, log }: ChannelDeps, channel: Channel, containerId
     async control(message: ControlMessage): Promise<void> {
       try {
         if (message.type === 'eof' && wantsStdin) await (await feeding()).end()
-        else if (message.type === 'resize') await exec.resize(containerId, message.rows, message.columns)
-        else if (message.type === 'signal') await exec.signal(containerId, signalName(message.signal))
+        else if (message.type === 'resize') {
+          await isRunning()
+          await exec.resize(containerId, message.rows, message.columns)
+        } else if (message.type === 'signal') await exec.signal(containerId, signalName(message.signal))
       } catch (error) {
         log.debug('attach control without effect', { containerId, type: message.type, why: explain(error) })
       }

@@ -1,36 +1,30 @@
-import { stat } from 'node:fs/promises'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { AppError } from '../../base/errors.ts'
-import { importedFile, kit, type ImportedFile, type Kit as KitView } from '../../model/api.ts'
-import type { ImportedBootFile } from '../../services/kits/imported.ts'
+import { importedFile, kit, type Kit as KitView } from '../../model/api.ts'
+import { arch } from '../../model/machine.ts'
 import type { Kit, Kits } from '../../services/kits/kits.ts'
+import type { BootFileKind } from '../../services/kits/ports.ts'
 import { receive } from './images.ts'
 import { answers, newRouter, streamRoute } from './router.ts'
 import { eventStream } from './streams.ts'
 
 export interface KitRoutesDeps {
   readonly kits: Kits
-  readonly imports: {
-    list(): Promise<ImportedBootFile[]>
-    remove(kind: 'kernel' | 'initrd', name: string): Promise<void>
-  }
   readonly uploadDir: string
 }
 
 const buildRequest = z
-  .object({ flavour: z.enum(['full', 'cloud']).default('full'), force: z.boolean().default(false) })
+  .object({
+    architecture: arch.default('amd64').describe('of the machines that it is for'),
+    flavour: z.enum(['full', 'cloud']).default('full'),
+    force: z.boolean().default(false),
+  })
   .strict()
 const params = z.object({ digest: z.string().max(80) })
 const KINDS = { kernels: 'kernel', initrds: 'initrd' } as const
 
-export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIHono {
+export function kitRoutes({ kits, uploadDir }: KitRoutesDeps): OpenAPIHono {
   const app = newRouter()
-
-  const defaultDigest = async (): Promise<string | undefined> =>
-    kits.open().then(
-      (found) => found.digest,
-      () => undefined,
-    )
 
   app.openapi(
     createRoute({
@@ -40,9 +34,9 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
       responses: answers(z.object({ kits: z.array(kit), imported: z.array(importedFile) }), 'all of them'),
     }),
     async (c) => {
-      const isDefault = await defaultDigest()
-      const views = await Promise.all((await kits.list()).map((found) => viewOf(found, found.digest === isDefault)))
-      return c.json({ kits: views, imported: await imports.list() }, 200)
+      const defaults = await kits.defaults()
+      const views = (await kits.list()).map((found) => viewOf(found, defaults.has(found.digest)))
+      return c.json({ kits: views, imported: await kits.imports.list() }, 200)
     },
   )
   app.openapi(
@@ -57,7 +51,7 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
       const options = c.req.valid('json')
       return eventStream(async (send, signal) => {
         const built = await kits.build(options, (step) => send('progress', { step, status: 'doing' }), signal)
-        send('done', await viewOf(built, true))
+        send('done', viewOf(built, true))
       })
     },
   )
@@ -71,7 +65,7 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
     }),
     async (c) => {
       const found = await kits.open(c.req.valid('param').digest)
-      return c.json(await viewOf(found, found.digest === (await defaultDigest())), 200)
+      return c.json(viewOf(found, (await kits.defaults()).has(found.digest)), 200)
     },
   )
   app.openapi(
@@ -84,12 +78,12 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
     }),
     async (c) => {
       const found = await kits.open(c.req.valid('param').digest)
-      const view = await viewOf(found, false)
+      const view = viewOf(found, false)
       await kits.remove(found.digest)
       return c.json(view, 200)
     },
   )
-  for (const [room, kind] of Object.entries(KINDS) as ['kernels' | 'initrds', ImportedFile['kind']][]) {
+  for (const [room, kind] of Object.entries(KINDS) as ['kernels' | 'initrds', BootFileKind][]) {
     streamRoute(
       app,
       {
@@ -102,16 +96,15 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
       },
       async (c) => {
         const name = c.req.query('name') ?? ''
-        const take = kind === 'kernel' ? kits.importKernel : kits.importInitrd
         if (c.req.header('content-type')?.startsWith('application/json') === true) {
-          await take(name, z.object({ url: z.url() }).parse(await c.req.json()).url, c.req.raw.signal)
+          await kits.importFile(kind, name, z.object({ url: z.url() }).parse(await c.req.json()).url, c.req.raw.signal)
         } else {
           const body = c.req.raw.body
           if (!body) throw new AppError('invalid', 'Cannot import: the request has no body')
           await using upload = await receive(body, uploadDir, c.req.raw.signal)
-          await take(name, upload.path, c.req.raw.signal)
+          await kits.importFile(kind, name, upload.path, c.req.raw.signal)
         }
-        const found = (await imports.list()).find((file) => file.kind === kind && file.name === name)
+        const found = (await kits.imports.list()).find((file) => file.kind === kind && file.name === name)
         return c.json(found, 201)
       },
     )
@@ -124,7 +117,7 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
         answer: ['text/plain', 'done'],
       },
       async (c) => {
-        await imports.remove(kind, c.req.param('name')!)
+        await kits.imports.remove(kind, c.req.param('name')!)
         return c.body(null, 204)
       },
     )
@@ -132,7 +125,7 @@ export function kitRoutes({ kits, imports, uploadDir }: KitRoutesDeps): OpenAPIH
   return app
 }
 
-async function viewOf({ digest, manifest, kernelPath }: Kit, isDefault: boolean): Promise<KitView> {
+function viewOf({ digest, manifest, createdAt }: Kit, isDefault: boolean): KitView {
   const files = Object.entries(manifest.files).map(([name, file]) => ({ name, ...file }))
   return {
     digest,
@@ -140,7 +133,7 @@ async function viewOf({ digest, manifest, kernelPath }: Kit, isDefault: boolean)
     arch: manifest.architecture,
     kernelVersion: manifest.kernelRelease,
     sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
-    createdAt: Math.trunc((await stat(kernelPath)).mtimeMs),
+    createdAt,
     packages: manifest.packages.map(({ name, version, sha256 }) => ({ name, version, sha256 })),
     files,
   }

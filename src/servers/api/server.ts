@@ -1,7 +1,7 @@
 /** Listens for the API: on a unix socket whose file mode says who may, and on TCP with a token. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { chmod, mkdir, rm } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -11,9 +11,10 @@ import { WebSocketServer } from 'ws'
 import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { aborted, type Task } from '../../base/task.ts'
+import { createAttempts } from './attempts.ts'
 import { Channel } from './channel.ts'
 import { channelAt, type ChannelDeps } from './channels.ts'
-import { errorResponse } from './router.ts'
+import { errorBodyOf } from './router.ts'
 
 export interface ApiServerOptions extends ChannelDeps {
   readonly log: Log
@@ -25,6 +26,7 @@ export interface ApiServerOptions extends ChannelDeps {
 
 /** A message on a channel may be as large as this; output is cut smaller. */
 const MAX_MESSAGE_BYTES = 4 << 20
+const MAX_CONNECTIONS = 4096
 
 export function createApiServer(options: ApiServerOptions): Task {
   const { log, app, socketPath, tcp } = options
@@ -35,7 +37,7 @@ export function createApiServer(options: ApiServerOptions): Task {
       await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 })
       await refuseSecondServer(socketPath)
       await rm(socketPath, { force: true })
-      const local = stack.use(open(() => true))
+      const local = stack.use(open(() => 'allowed'))
       await listen(local.server, { path: socketPath })
       await chmod(socketPath, 0o600)
       stack.defer(() => rm(socketPath, { force: true }))
@@ -49,21 +51,29 @@ export function createApiServer(options: ApiServerOptions): Task {
     },
   }
 
-  function open(isAllowed: (request: IncomingMessage) => boolean): { server: Server } & AsyncDisposable {
+  function open(judge: Judge): { server: Server } & AsyncDisposable {
     const listener = getRequestListener((request) => app.fetch(request))
     const server = createServer(
       { headersTimeout: 15_000, requestTimeout: 0, maxHeaderSize: 65_536 },
       (request, response) => {
-        if (isAllowed(request) || isPublic(request)) return void listener(request, response)
-        const refusal = errorResponse(new AppError('unauthorized', 'Cannot answer: the token is missing or wrong'))
-        response.writeHead(refusal.status, { 'content-type': 'application/json', 'www-authenticate': 'Bearer' })
-        void refusal.text().then((text) => response.end(text))
+        const verdict = isPublic(request) ? 'allowed' : judge(request)
+        if (verdict === 'allowed') return void listener(request, response)
+        const { status, headers, error } = refusal(verdict)
+        // Whatever body is on its way is not read.
+        response.writeHead(status, { ...headers, 'content-type': 'application/json', connection: 'close' })
+        response.end(JSON.stringify(errorBodyOf(error)))
       },
     )
+    server.maxConnections = MAX_CONNECTIONS
     const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      if (!isAllowed(request) || request.headers.origin !== undefined)
-        return void socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n')
+      socket.on('error', (error) => log.debug('upgrade broken off', { why: explain(error) }))
+      const verdict = judge(request)
+      // No browser is a client of channels: what carries an origin is a page of somebody else.
+      if (verdict !== 'allowed' || request.headers.origin !== undefined) {
+        const { status } = refusal(verdict === 'allowed' ? 'wrong' : verdict)
+        return void socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`)
+      }
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const channel = new Channel(webSocket)
         serve(channel, new URL(request.url ?? '/', 'http://api')).catch((error: unknown) =>
@@ -102,15 +112,44 @@ function isPublic(request: IncomingMessage): boolean {
   return request.url === '/healthz' || request.url === '/readyz'
 }
 
-function bearer(token: string): (request: IncomingMessage) => boolean {
-  const wanted = createHash('sha256').update(`Bearer ${token}`).digest()
-  return (request) =>
-    timingSafeEqual(
-      createHash('sha256')
-        .update(request.headers.authorization ?? '')
-        .digest(),
-      wanted,
-    )
+/** Whether a request may be answered; a number is how many seconds its address has to wait before it may try again. */
+type Judge = (request: IncomingMessage) => 'allowed' | 'wrong' | number
+
+function bearer(token: string): Judge {
+  const wanted = sha256(`Bearer ${token}`)
+  const attempts = createAttempts(Date.now)
+  return (request) => {
+    const address = request.socket.remoteAddress ?? ''
+    const given = request.headers.authorization
+    // Without a credential nothing is guessed.
+    if (given === undefined) return 'wrong'
+    const waitSeconds = attempts.waitSeconds(address)
+    if (waitSeconds > 0) return waitSeconds
+    if (timingSafeEqual(sha256(given), wanted)) {
+      attempts.succeeded(address)
+      return 'allowed'
+    }
+    attempts.failed(address)
+    return 'wrong'
+  }
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+function refusal(verdict: 'wrong' | number): { status: number; headers: Record<string, string>; error: AppError } {
+  if (verdict === 'wrong')
+    return {
+      status: 401,
+      headers: { 'www-authenticate': 'Bearer' },
+      error: new AppError('unauthorized', 'Cannot answer: the token is missing or wrong'),
+    }
+  return {
+    status: 429,
+    headers: { 'retry-after': String(verdict) },
+    error: new AppError('unauthorized', `Cannot answer: too many wrong tokens; try again in ${verdict} s`),
+  }
 }
 
 /** @throws {AppError} conflict when a server answers at the socket */

@@ -22,6 +22,7 @@ export interface BootHttpOptions {
 }
 
 const MAX_BODY_BYTES = 16_384
+const MAX_CONNECTIONS = 4096
 const TEXT = 'text/plain; charset=utf-8'
 const OCTETS = 'application/octet-stream'
 
@@ -35,7 +36,7 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
     name: 'boot http',
     async run(signal, ready) {
       const server = createServer(
-        { requestTimeout: 0, headersTimeout: 15_000, maxHeaderSize: 8192 },
+        { requestTimeout: 30_000, headersTimeout: 15_000, maxHeaderSize: 8192 },
         (request, response) => {
           answer(request, response).catch((error: unknown) => {
             log.debug('boot request broken off', { why: explain(error) })
@@ -43,6 +44,7 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
           })
         },
       )
+      server.maxConnections = MAX_CONNECTIONS
       // A machine that lost power leaves its connection open for ever; the kernel finds out.
       server.on('connection', (socket) => socket.setKeepAlive(true, 10_000))
       await listen(server, address, port)
@@ -73,8 +75,10 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
   }
 
   async function route(request: IncomingMessage, from: string): Promise<Reply> {
-    const url = new URL(request.url ?? '/', 'http://boot')
-    const [room, token = '', name = '', word = ''] = url.pathname.split('/').slice(1).map(decodeURIComponent)
+    const url = URL.parse(request.url ?? '/', 'http://boot')
+    // No name of ours needs an escape, so what has one names nothing.
+    if (!url || url.pathname.includes('%')) return notFound()
+    const [room, token = '', name = '', word = ''] = url.pathname.split('/').slice(1)
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (room === 'loader' && isRead) {
       const file = loader(token)
@@ -86,7 +90,7 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
     const body = await readBody(request)
     if (name === 'stage') await boot.stage(token, word, factsIn(body))
     else if (name === 'failed') await boot.failed(token, word, body)
-    else if (name === 'exit') await boot.exit(token, Number(word))
+    else if (name === 'exit') await boot.exit(token, /^\d{1,3}$/.test(word) ? Number(word) : Number.NaN)
     else return notFound()
     return { status: 200, text: 'ok\n' }
   }

@@ -49,7 +49,7 @@ async function serve(
     async ask(...packets: Uint8Array[]): Promise<string[]> {
       sent.length = 0
       for (const bytes of packets) hear(bytes)
-      await new Promise((done) => setTimeout(done, 20))
+      await new Promise((done) => setTimeout(done, 200))
       return sent.map((packet) => `${packet.options.messageType} ${packet.yiaddr}`)
     },
     async [Symbol.asyncDispose]() {

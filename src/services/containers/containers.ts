@@ -5,6 +5,7 @@ import { untilAborted } from '../../base/task.ts'
 import type { Container, RunOptions } from '../../model/container.ts'
 import type { BootReports } from '../boot/boot.ts'
 import type { StoredMachine } from '../machines/ports.ts'
+import type { EventBus } from '../ports.ts'
 import { containerEvent } from './events.ts'
 import { createLifecycle } from './lifecycle.ts'
 import { Live } from './live.ts'
@@ -16,6 +17,7 @@ import { createReports } from './reports.ts'
 import type { LifecycleDeps } from './step.ts'
 
 export interface ContainersDeps extends LifecycleDeps {
+  readonly events: Pick<EventBus, 'listen'>
   readonly machines: () => Promise<StoredMachine[]>
   readonly learn: BootReports['facts']
   readonly random: () => number
@@ -124,6 +126,25 @@ export function createContainers(deps: ContainersDeps) {
     )
     lives.get(container.id)?.poke()
     return over(container)
+  }
+
+  /** Waits until `isDone`, asked again at each event of the container. @returns its record then, undefined when it is gone */
+  async function until(
+    containerId: string,
+    isDone: (container: Container | undefined) => boolean,
+    signal?: AbortSignal,
+  ): Promise<Container | undefined> {
+    for (;;) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const stop = deps.events.listen((event) => void (event.subjectId === containerId && resolve()))
+      try {
+        const container = await store.byId(containerId)
+        if (isDone(container)) return container
+        await untilAborted(promise, signal)
+      } finally {
+        stop()
+      }
+    }
   }
 
   return {
@@ -252,6 +273,20 @@ export function createContainers(deps: ContainersDeps) {
       }
     },
 
+    /** Waits until it shows which kind of workload the container has. @returns its record then, undefined when it is gone */
+    async whenPrepared(reference: string, signal?: AbortSignal): Promise<Container | undefined> {
+      const { id } = await find(reference)
+      return until(id, (container) => container?.mode !== undefined || !isComing(container), signal)
+    },
+
+    /** Waits until the container's workload can be spoken to. @throws {AppError} conflict when it ended before that */
+    async whenRunning(reference: string, signal?: AbortSignal): Promise<void> {
+      const { id } = await find(reference)
+      const seen = await until(id, (container) => container?.state === 'running' || !isComing(container), signal)
+      if (seen?.state !== 'running')
+        throw new AppError('conflict', `Cannot speak to container "${seen?.name ?? reference}": it is not running`)
+    },
+
     /** The containers that were made of an image. */
     async usersOf(imageId: string): Promise<{ name: string; isLive: boolean }[]> {
       const users = (await store.list()).filter((container) => container.imageId === imageId)
@@ -273,6 +308,11 @@ export function createContainers(deps: ContainersDeps) {
       return undefined
     }
   }
+}
+
+/** Whether a container is on its way to `running`. */
+function isComing(container: Container | undefined): boolean {
+  return container !== undefined && ['created', 'preparing', 'powering', 'booting'].includes(container.state)
 }
 
 /** True when somebody else took the machine, or a name that nobody chose: the next one may be free. */

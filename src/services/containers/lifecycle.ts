@@ -10,7 +10,7 @@ import { AppError, explain } from '../../base/errors.ts'
 import type { Container } from '../../model/container.ts'
 import type { Live } from './live.ts'
 import { createPowerOn } from './power-on.ts'
-import { failedStage, isLive } from './record.ts'
+import { failedStage, isLive, isOurs } from './record.ts'
 import type { createReports } from './reports.ts'
 import { createRunning } from './running.ts'
 import { createTools, type LifecycleDeps, type Turn } from './step.ts'
@@ -72,7 +72,11 @@ export function createLifecycle(deps: LifecycleDeps, reports: ReturnType<typeof 
         let container: Container | undefined
         try {
           container = await store.byId(live.containerId)
-          if (!container || !(isLive(container) || container.state === 'created')) return container
+          if (!container || !(isLive(container) || container.state === 'created')) {
+            // Also when no machine was touched: who follows its output waits for the end.
+            deps.logs.close(live.containerId)
+            return container
+          }
           await step({ live, watch, container, news })
           pauseMs = patience.retryMs
         } catch (error) {
@@ -91,6 +95,8 @@ export function createLifecycle(deps: LifecycleDeps, reports: ReturnType<typeof 
   /** Takes down why a turn failed. @returns false when that could not be written, or the turn was already giving up */
   async function isNoted(container: Container | undefined, error: unknown): Promise<boolean> {
     if (!container || container.cause !== undefined) return false
+    // A machine has to be switched off whatever our side can do just now.
+    if (container.state === 'stopping' && isOurs(error)) return false
     if (!(error instanceof AppError)) log.error('container turn failed', { containerId: container.id, error })
     const cause = explain(error)
     try {

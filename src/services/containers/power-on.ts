@@ -38,6 +38,9 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
       await powering?.catch(() => {})
       live.signal.throwIfAborted()
       if (over.signal.reason === NEWS) return
+      // A machine that is on early has stages of its own by now; they are not what failed.
+      const failedStage = over.signal.aborted ? 'power-on' : 'prepare'
+      await store.patch(container.id, (seen) => (seen.failedStage === undefined ? { failedStage } : undefined))
       if (over.signal.aborted) throw over.signal.reason
       if (deadline.aborted)
         throw new AppError(

@@ -1,4 +1,5 @@
 /** Questions about a container's record, pure. */
+import { AppError } from '../../base/errors.ts'
 import { LIVE, type Container } from '../../model/container.ts'
 import { STAGES, stageAfter } from '../../model/stage.ts'
 import type { ContainerPatch } from './ports.ts'
@@ -20,6 +21,11 @@ export function hasNews(container: Container): boolean {
 /** Whether what machines, firmware and consoles say still counts. */
 export function isComingUpOrRunning(container: Container): boolean {
   return isLive(container) && container.state !== 'stopping'
+}
+
+/** A failure of our own side that may pass (a disk that is full, a queue that is), or a bug: nothing that a machine did. */
+export function isOurs(error: unknown): boolean {
+  return !(error instanceof AppError) || error.code === 'exhausted' || error.code === 'internal'
 }
 
 /** What a container was about to reach when it failed, for people. */

@@ -2,7 +2,7 @@
 import { AppError, explain } from '../../base/errors.ts'
 import type { Container } from '../../model/container.ts'
 import type { StoredMachine } from '../machines/ports.ts'
-import { clearedForBoot, failedStage, KILLED, NEVER_RAN } from './record.ts'
+import { clearedForBoot, failedStage, isOurs, KILLED, NEVER_RAN } from './record.ts'
 import { restartDelayMs, shouldRestart } from './restart.ts'
 import type { LifecycleDeps, Tools, Turn } from './step.ts'
 import { stateEvent } from './events.ts'
@@ -16,7 +16,9 @@ export function createStopping(deps: LifecycleDeps, { machineOf, preparedOf, mov
     // Without a boot the machine is off already: an earlier turn or an earlier daemon came this far.
     if (await boots.byContainer(container.id)) {
       if (container.startedAt !== undefined && container.stopBy !== 'exit') await endWorkload(turn, machine)
-      watch.collect(container)
+      // A daemon that was killed between switching off and saying so must not wait for a machine that is off.
+      const isGone = !watch.isCollecting() && (await isOff(turn, machine))
+      if (!isGone) watch.collect(container)
       if (!(await watch.drained(patience.drainMs)))
         log.warn('output may be incomplete', { containerId: container.id, machine: machine.name })
     }
@@ -115,6 +117,8 @@ export function createStopping(deps: LifecycleDeps, { machineOf, preparedOf, mov
       await power.set(machine, 'off', { containerId: container.id, signal: live.signal })
     } catch (error) {
       live.signal.throwIfAborted()
+      // Not the machine's fault: the loop tries again.
+      if (isOurs(error)) throw error
       cause = explain(error)
     }
     await watch.end()

@@ -57,6 +57,8 @@ export function createWatch({ log, console, agent, failed }: WatchDeps, live: Li
       output = { over, done: agent.collect(live, streams, AbortSignal.any([live.signal, over.signal])) }
     },
 
+    isCollecting: (): boolean => output !== undefined,
+
     /** Waits until the last output has come, but no longer than `ms` milliseconds. @returns false when some may be missing */
     async drained(ms: number): Promise<boolean> {
       const all = output?.done.then(() => true) ?? Promise.resolve(true)

@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { AppError } from '../../base/errors.ts'
+import { cpioArchive, type CpioEntry } from '../../formats/cpio/archive.ts'
 import { moduleName, parseModule } from '../../formats/elf/modinfo.ts'
-import { guestEntries } from './guest-files.ts'
 import { moduleClosure, moduleIndexes, type FoundModule } from './modules.ts'
-import { newcArchive, type InitrdEntry } from './newc.ts'
+import type { Arch } from '../../model/machine.ts'
 import { createPackageTrees, fileOf, sharedLibraries, type PackageTree, type PackageTrees } from './packages.ts'
-import type { Inflate, PackageInfo, PackageSource } from './ports.ts'
-import { FLAVOURS, IPXE_FILES, moduleNames, PROGRAMS, RECIPE_VERSION, SUITE, type Flavour } from './recipe.ts'
+import type { GuestFile, Inflate, PackageInfo, PackageSource } from './ports.ts'
+import { IPXE_FILES, kernelPackage, moduleNames, PROGRAMS, RECIPE_VERSION, SUITE, type Flavour } from './recipe.ts'
 
 /** `none` starts soonest where the network is fast; `zstd` is the smallest. */
 export type InitrdCompression = 'none' | 'zstd'
@@ -48,7 +48,8 @@ export interface BuiltKit {
 export interface BuildDeps {
   readonly source: PackageSource
   readonly inflateXz: Inflate
-  readonly architecture: string
+  readonly architecture: Arch
+  readonly guest: readonly GuestFile[]
 }
 
 interface KernelModule extends FoundModule {
@@ -60,7 +61,7 @@ export type BuildProgress = (step: string) => void
 
 /** The digest of everything that decides a kit's bytes, without fetching a package. */
 export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: AbortSignal): Promise<string> {
-  const names = [kernelMeta(recipe), ...new Set(PROGRAMS.map((p) => p.package)), 'ipxe']
+  const names = [kernelPackage(recipe.flavour, deps.architecture), ...new Set(PROGRAMS.map((p) => p.package)), 'ipxe']
   const packages: PackageInfo[] = []
   // Libraries come from what these packages depend on; two levels cover every library of a kit.
   let level = names
@@ -72,13 +73,21 @@ export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: 
       (n) => /^lib|^zlib|^linux-image/.test(n) && !known.has(n),
     )
   }
-  const guest = await guestEntries()
   const hash = createHash('sha256')
   const lines = packages.map((p) => `${p.name} ${p.sha256}`).toSorted()
   hash.update(
-    JSON.stringify([RECIPE_VERSION, SUITE, deps.architecture, recipe, PROGRAMS, IPXE_FILES, moduleNames(), lines]),
+    JSON.stringify([
+      RECIPE_VERSION,
+      SUITE,
+      deps.architecture,
+      recipe,
+      PROGRAMS,
+      IPXE_FILES,
+      moduleNames(deps.architecture),
+      lines,
+    ]),
   )
-  for (const { path, bytes } of guest) hash.update(`${path} ${bytes!.length}\n`).update(bytes!)
+  for (const { path, bytes } of deps.guest) hash.update(`${path} ${bytes.length}\n`).update(bytes)
   return hash.digest('hex')
 }
 
@@ -91,20 +100,20 @@ export async function buildKit(
   signal?: AbortSignal,
 ): Promise<BuiltKit> {
   const trees = createPackageTrees(deps.source, deps.inflateXz, (name) => progress(`package ${name}`))
-  const image = await kernelTree(trees, recipe, signal)
+  const image = await kernelTree(trees, kernelPackage(recipe.flavour, deps.architecture), signal)
   const kernel = kernelOf(image)
   progress(`modules of Linux ${kernel.release}`)
-  const modules = await kernelModules(image, kernel.release, deps.inflateXz, signal)
+  const wanted = moduleNames(deps.architecture)
+  const modules = await kernelModules(image, kernel.release, wanted, deps.inflateXz, signal)
   const programs = await programEntries(trees, signal)
-  const guest = await guestEntries()
   progress('initrd')
   const entries = [
     ...skeletonEntries(),
     ...programs,
-    ...guest,
+    ...deps.guest,
     ...moduleEntries(image, kernel.release, modules.found, recipe.moduleCompression),
   ]
-  const cpio = newcArchive(entries)
+  const cpio = cpioArchive(entries.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
   const ipxe = await trees.tree('ipxe', signal)
   const files = new Map<string, Uint8Array>([
     ['kernel', kernel.bytes],
@@ -136,19 +145,15 @@ export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-function kernelMeta(recipe: KitRecipe): string {
-  return FLAVOURS[recipe.flavour].kernel
-}
-
-async function kernelTree(trees: PackageTrees, recipe: KitRecipe, signal?: AbortSignal): Promise<PackageTree> {
-  const meta = await trees.tree(kernelMeta(recipe), signal)
+async function kernelTree(trees: PackageTrees, metaPackage: string, signal?: AbortSignal): Promise<PackageTree> {
+  const meta = await trees.tree(metaPackage, signal)
   const name = meta.info.depends.find((n) => n.startsWith('linux-image-'))
   if (!name) throw new AppError('bad_peer', `Cannot build a kit: package "${meta.info.name}" names no kernel image`)
   return trees.tree(name, signal)
 }
 
 function kernelOf(image: PackageTree): { bytes: Uint8Array; release: string } {
-  const path = [...image.members.keys()].find((p) => p.startsWith('boot/vmlinuz-'))
+  const path = [...image.entries.keys()].find((p) => p.startsWith('boot/vmlinuz-'))
   if (!path) throw new AppError('bad_peer', `Cannot build a kit: package "${image.info.name}" has no kernel in /boot`)
   return { bytes: fileOf(image, path), release: path.slice('boot/vmlinuz-'.length) }
 }
@@ -156,16 +161,17 @@ function kernelOf(image: PackageTree): { bytes: Uint8Array; release: string } {
 async function kernelModules(
   image: PackageTree,
   release: string,
+  wanted: readonly string[],
   inflateXz: Inflate,
   signal?: AbortSignal,
 ): Promise<{ found: KernelModule[]; missing: string[] }> {
   const root = modulesRoot(image, release)
   const paths = new Map<string, string>()
-  for (const path of image.members.keys()) {
+  for (const path of image.entries.keys()) {
     const name = /\/([^/]+)\.ko(\.xz)?$/.exec(path)?.[1]
     if (name && path.startsWith(root)) paths.set(moduleName(name), path)
   }
-  const found = await moduleClosure(moduleNames(), async (name) => {
+  const found = await moduleClosure(wanted, async (name) => {
     const path = paths.get(name)
     if (!path) return undefined
     const packed = fileOf(image, path)
@@ -177,16 +183,16 @@ async function kernelModules(
   const builtinNames = new Set([...builtin.matchAll(/([^/\n]+)\.ko$/gm)].map((m) => moduleName(m[1]!)))
   return {
     found,
-    missing: moduleNames().filter((name) => !paths.has(moduleName(name)) && !builtinNames.has(moduleName(name))),
+    missing: wanted.filter((name) => !paths.has(moduleName(name)) && !builtinNames.has(moduleName(name))),
   }
 }
 
 function modulesRoot(image: PackageTree, release: string): string {
   const root = `lib/modules/${release}/`
-  return image.members.has(`usr/${root}modules.builtin`) ? `usr/${root}` : root
+  return image.entries.has(`usr/${root}modules.builtin`) ? `usr/${root}` : root
 }
 
-async function programEntries(trees: PackageTrees, signal?: AbortSignal): Promise<InitrdEntry[]> {
+async function programEntries(trees: PackageTrees, signal?: AbortSignal): Promise<CpioEntry[]> {
   const programs = await Promise.all(
     PROGRAMS.map(async (program) => {
       const tree = await trees.tree(program.package, signal)
@@ -196,9 +202,9 @@ async function programEntries(trees: PackageTrees, signal?: AbortSignal): Promis
   const { libraries, interpreter } = await sharedLibraries(programs, trees, signal)
   if (!interpreter) throw new AppError('bad_peer', 'Cannot build a kit: no program in it names a dynamic loader')
   const loader = interpreter.slice(interpreter.lastIndexOf('/') + 1)
-  const tool = (name: string, bytes: Uint8Array): InitrdEntry => ({
+  const tool = (name: string, bytes: Uint8Array): CpioEntry => ({
     path: `tools/${name}`,
-    type: 'file',
+    kind: 'file',
     mode: 0o755,
     bytes,
   })
@@ -220,13 +226,13 @@ function moduleEntries(
   release: string,
   modules: readonly KernelModule[],
   compression: ModuleCompression,
-): InitrdEntry[] {
+): CpioEntry[] {
   const root = `lib/modules/${release}`
   const ending = compression === 'xz' ? '.xz' : ''
   const stored = modules.map((m) => ({ ...m, path: `${m.path}${ending}` }))
-  const file = (name: string, bytes: Uint8Array): InitrdEntry => ({
+  const file = (name: string, bytes: Uint8Array): CpioEntry => ({
     path: `${root}/${name}`,
-    type: 'file',
+    kind: 'file',
     mode: 0o644,
     bytes,
   })
@@ -239,20 +245,20 @@ function moduleEntries(
 }
 
 /** What must stand before the first mount: the console for init's own messages, and the shell under its usual names. */
-function skeletonEntries(): InitrdEntry[] {
+function skeletonEntries(): CpioEntry[] {
   return [
     ...['proc', 'sys', 'dev', 'run', 'tmp', 'bb', 'sysroot', 'root', 'etc'].map((path) => directory(path)),
-    { path: 'dev/console', type: 'device', mode: 0o600, device: [5, 1] },
+    { kind: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
     ...['bin/busybox', 'bin/sh', 'sbin/modprobe'].map((path) => link(path, '/tools/busybox')),
   ]
 }
 
-function directory(path: string): InitrdEntry {
-  return { path, type: 'directory', mode: 0o755 }
+function directory(path: string): CpioEntry {
+  return { kind: 'directory', path }
 }
 
-function link(path: string, target: string): InitrdEntry {
-  return { path, type: 'symlink', mode: 0o777, bytes: new TextEncoder().encode(target) }
+function link(path: string, target: string): CpioEntry {
+  return { kind: 'symlink', path, target }
 }
 
 /** Level 19: a kit is packed once and unpacked at every boot. */

@@ -2,13 +2,16 @@
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { AppError } from '../../base/errors.ts'
 import { parseDeb } from '../../formats/deb/deb.ts'
-import { parseTarMembers, type TarMember } from '../../formats/deb/tar-members.ts'
 import { isElf, parseElf } from '../../formats/elf/elf.ts'
+import { createTarIndexer } from '../../formats/tar/indexer.ts'
+import type { LayerEntry } from '../../formats/tar/layer-index.ts'
 import type { Inflate, PackageInfo, PackageSource } from './ports.ts'
 
 export interface PackageTree {
   readonly info: PackageInfo
-  readonly members: ReadonlyMap<string, TarMember>
+  readonly entries: ReadonlyMap<string, LayerEntry>
+  /** The unpacked tar, which the entries point into. */
+  readonly tar: Uint8Array
 }
 
 /** No package of a kit is larger than the kernel's, about 110 MB unpacked (full flavour, 6.12). */
@@ -22,8 +25,10 @@ export function createPackageTrees(source: PackageSource, inflateXz: Inflate, on
     if (!info) throw new AppError('not_found', `Cannot build a kit: the archive has no package "${name}"`)
     onFetch(name)
     const { data } = parseDeb(await source.fetch(info, signal))
-    const members = parseTarMembers(await unpackData(data.compression, data.bytes, inflateXz, signal))
-    return { info, members: new Map(members.map((member) => [member.path, member])) }
+    const tar = await unpackData(data.compression, data.bytes, inflateXz, signal)
+    const indexer = createTarIndexer()
+    indexer.push(tar)
+    return { info, tar, entries: new Map(indexer.end().entries.map((entry) => [entry.path, entry])) }
   }
 
   return {
@@ -55,18 +60,26 @@ async function unpackData(
 
 /** The bytes of a file; symbolic and hard links within the package are followed. @throws {AppError} not_found */
 export function fileOf(tree: PackageTree, path: string, depth = 0): Uint8Array {
-  const member = tree.members.get(path)
-  if (member?.type === 'file') return member.bytes
-  if (member?.type === 'hardlink' && depth < 8) return fileOf(tree, member.target.replace(/^\.?\//, ''), depth + 1)
-  if (member?.type === 'symlink' && depth < 8) {
-    const from = member.target.startsWith('/') ? [] : path.split('/').slice(0, -1)
-    const parts: string[] = from
-    for (const part of member.target.split('/'))
+  const entry = tree.entries.get(path)
+  if (entry?.kind === 'file') return dataOf(entry, tree.tar)
+  if (entry?.kind === 'hardlink' && depth < 8) return fileOf(tree, entry.target, depth + 1)
+  if (entry?.kind === 'symlink' && depth < 8) {
+    const parts = entry.target.startsWith('/') ? [] : path.split('/').slice(0, -1)
+    for (const part of entry.target.split('/'))
       if (part === '..') parts.pop()
       else if (part !== '' && part !== '.') parts.push(part)
     return fileOf(tree, parts.join('/'), depth + 1)
   }
   throw new AppError('not_found', `Cannot build a kit: package "${tree.info.name}" has no file "${path}"`)
+}
+
+/** A view on the tar where the data lies in one piece; a sparse file is put together. */
+function dataOf({ size, data }: LayerEntry, tar: Uint8Array): Uint8Array {
+  const [run] = data
+  if (data.length === 1 && run!.length === size) return tar.subarray(run!.offset, run!.offset + size)
+  const bytes = new Uint8Array(size)
+  for (const { at, offset, length } of data) bytes.set(tar.subarray(offset, offset + length), at)
+  return bytes
 }
 
 /**
@@ -117,9 +130,8 @@ async function findLibrary(
 }
 
 function libraryIn(tree: PackageTree, soname: string): Uint8Array | undefined {
-  for (const [path, member] of tree.members)
-    if (baseName(path) === soname && /(^|\/)lib(64)?\//.test(path) && member.type !== 'directory')
-      return fileOf(tree, path)
+  for (const [path, { kind }] of tree.entries)
+    if (baseName(path) === soname && /(^|\/)lib(64)?\//.test(path) && kind !== 'directory') return fileOf(tree, path)
   return undefined
 }
 

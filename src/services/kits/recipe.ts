@@ -1,14 +1,20 @@
 /** What goes into a kit, as tables. Everything comes from Debian 13 (trixie), whatever the host runs. */
+import type { Arch } from '../../model/machine.ts'
 
 export const SUITE = 'trixie'
 /** Raised when the way a kit is put together changes, so that an older kit is not taken for the same. */
-export const RECIPE_VERSION = 1
+export const RECIPE_VERSION = 2
 
 export const FLAVOURS = {
-  full: { kernel: 'linux-image-amd64', means: 'every driver: physical machines' },
-  cloud: { kernel: 'linux-image-cloud-amd64', means: 'virtual machines only: a smaller kernel that starts sooner' },
+  full: { kernel: 'linux-image-', means: 'every driver: physical machines' },
+  cloud: { kernel: 'linux-image-cloud-', means: 'virtual machines only: a smaller kernel that starts sooner' },
 } as const
 export type Flavour = keyof typeof FLAVOURS
+
+/** The package that names the newest kernel. */
+export function kernelPackage(flavour: Flavour, architecture: Arch): string {
+  return `${FLAVOURS[flavour].kernel}${architecture}`
+}
 
 /** Programs of the initrd: `from` is their path in the package. They land in /tools beside their libraries. */
 export const PROGRAMS = [
@@ -52,6 +58,13 @@ export const MODULES = {
   network: 'af_packet 8021q bonding bridge veth ipv6',
 } as const
 
-export function moduleNames(): string[] {
-  return Object.values(MODULES).flatMap((names) => names.split(' '))
+/** Adapters that are part of a processor, and what they hang on. */
+export const MODULES_OF: Readonly<Record<Arch, string>> = {
+  amd64: '',
+  arm64:
+    'hns3 hclge hclgevf nicvf nicpf mvneta mvpp2 genet macb dwmac_rk dwmac_sun8i xgene_enet fsl_dpaa2_eth fsl_enetc fec thunder_bgx pcie_rockchip_host',
+}
+
+export function moduleNames(architecture: Arch): string[] {
+  return [...Object.values(MODULES), MODULES_OF[architecture]].flatMap((names) => names.split(' ')).filter(Boolean)
 }

@@ -59,13 +59,15 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
       const { bmcPassword, ...rest } = change
       if (rest.bmc !== undefined) checkBmc(rest.bmc)
       const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-      const machine: StoredMachine = {
-        ...before,
-        ...given,
-        hasBmcPassword: before.hasBmcPassword || bmcPassword !== undefined,
-      }
-      await store.update(machine, bmcPassword, event('update', machine))
-      return view(machine)
+      const changed = await store.update(
+        before.id,
+        (seen) => ({ ...seen, ...given, hasBmcPassword: seen.hasBmcPassword || bmcPassword !== undefined }),
+        bmcPassword,
+        event('update', before),
+      )
+      if (!changed)
+        throw new AppError('not_found', `Cannot change machine "${before.name}": it was removed in the meantime`)
+      return view(changed)
     },
 
     /** @throws {AppError} conflict while a container lives on it */
@@ -82,10 +84,11 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
     async learn(machineId: string, facts: { memoryMiB?: number; firmware?: 'bios' | 'uefi' }): Promise<void> {
       const machine = await store.byId(machineId)
       if (!machine) return
-      const { memoryMiB = machine.memoryMiB, firmware = machine.firmware } = facts
-      if (memoryMiB === machine.memoryMiB && firmware === machine.firmware) return
-      const learned: StoredMachine = { ...machine, ...(memoryMiB && { memoryMiB }), ...(firmware && { firmware }) }
-      await store.update(learned, undefined, event('learn', learned))
+      const isNews = (seen: StoredMachine): boolean =>
+        (facts.memoryMiB ?? seen.memoryMiB) !== seen.memoryMiB || (facts.firmware ?? seen.firmware) !== seen.firmware
+      if (!isNews(machine)) return
+      const change = (seen: StoredMachine) => (isNews(seen) ? { ...seen, ...facts } : undefined)
+      await store.update(machineId, change, undefined, event('learn', machine))
     },
   }
 }

@@ -8,8 +8,17 @@ export type StoredMachine = Omit<Machine, 'leasedIp'>
 export interface MachineStore {
   /** @throws {AppError} conflict when the name or a MAC is taken, naming by whom */
   insert(machine: StoredMachine, bmcPassword: string | undefined, event: NewEvent): Promise<void>
-  /** @throws {AppError} conflict as `insert` */
-  update(machine: StoredMachine, bmcPassword: string | undefined, event: NewEvent): Promise<void>
+  /**
+   * Changes a machine to what `change` makes of it as it is inside the transaction; `undefined` leaves it as it is.
+   * @returns the machine as stored, or undefined when there is none or nothing to change
+   * @throws {AppError} conflict as `insert`
+   */
+  update(
+    machineId: string,
+    change: (seen: StoredMachine) => StoredMachine | undefined,
+    bmcPassword: string | undefined,
+    event: NewEvent,
+  ): Promise<StoredMachine | undefined>
   /** @throws {AppError} conflict when a container still names the machine */
   remove(machineId: string, event: NewEvent): Promise<void>
   list(): Promise<StoredMachine[]>

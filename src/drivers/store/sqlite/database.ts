@@ -17,6 +17,8 @@ export interface Migration {
 export interface SqliteStore<Tables> extends AsyncDisposable {
   readonly db: Kysely<Tables>
   readonly raw: DatabaseSync
+  /** Aborts, with the error as its reason, when the file could not be written or synced any more: nothing is answered after that. */
+  readonly broken: AbortSignal
   /** Runs `change` in one immediate transaction; nothing else can come between its statements. */
   transaction<T>(change: (db: DatabaseSync) => T): T
 }
@@ -36,13 +38,26 @@ export function openSqlite<Tables>(path: string, migrations: readonly Migration[
     migrate(raw, path, migrations)
   } catch (error) {
     raw.close()
-    throw error
+    throw explained(error, path)?.error ?? error
   }
-  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: () => Promise.resolve(adapt(raw)) }) })
+  const broken = new AbortController()
+  const guard: Guard = (work) => {
+    if (broken.signal.aborted) throw broken.signal.reason
+    try {
+      return work()
+    } catch (error) {
+      const known = explained(error, path)
+      // After a failed sync nobody knows what is on the disk; the next start reads it and goes on from there.
+      if (known?.isFatal) broken.abort(known.error)
+      throw known?.error ?? error
+    }
+  }
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: () => Promise.resolve(adapt(raw, guard)) }) })
   return {
     db,
     raw,
-    transaction: (change) => transaction(raw, change),
+    broken: broken.signal,
+    transaction: (change) => guard(() => transaction(raw, change)),
     async [Symbol.asyncDispose]() {
       await db.destroy()
       if (raw.isOpen) raw.close()
@@ -88,22 +103,62 @@ function migrate(raw: DatabaseSync, path: string, migrations: readonly Migration
   })
 }
 
+/** Runs one call of SQLite and makes of its failures what they mean. */
+type Guard = <T>(work: () => T) => T
+
+/** Primary result codes of SQLite (https://www.sqlite.org/rescode.html). */
+const SQLITE = { ioError: 10, corrupt: 11, full: 13, cannotOpen: 14, notADatabase: 26 } as const
+
+/** What a failure of SQLite means for people; undefined for one that has another cause, such as a constraint. */
+function explained(cause: unknown, path: string): { error: AppError; isFatal: boolean } | undefined {
+  if (!(cause instanceof Error) || !('errcode' in cause) || typeof cause.errcode !== 'number') return undefined
+  // The low byte is the primary code; the rest says where in the file system it failed.
+  switch (cause.errcode & 0xff) {
+    case SQLITE.full:
+      return {
+        error: new AppError('exhausted', `Cannot write the database "${path}": the disk is full; free some space`, {
+          cause,
+        }),
+        isFatal: false,
+      }
+    case SQLITE.ioError:
+    case SQLITE.corrupt:
+    case SQLITE.cannotOpen:
+    case SQLITE.notADatabase:
+      return {
+        error: new AppError('internal', `Cannot go on with the database "${path}"; is its disk failing?`, { cause }),
+        isFatal: true,
+      }
+    default:
+      return undefined
+  }
+}
+
 /** The face of better-sqlite3 that Kysely's dialect uses, with a cache of prepared statements. */
-function adapt(raw: DatabaseSync) {
+function adapt(raw: DatabaseSync, guard: Guard) {
   const cache = new Map<string, StatementSync>()
   return {
     close: () => {
       if (raw.isOpen) raw.close()
     },
     prepare(sql: string) {
-      const statement = cache.get(sql) ?? raw.prepare(sql)
+      // Some failures roll back by themselves; a second rollback would hide the first error.
+      if (sql === 'rollback' && !raw.isTransaction) return NOTHING
+      const statement = cache.get(sql) ?? guard(() => raw.prepare(sql))
       if (cache.size < 500) cache.set(sql, statement)
       return {
         reader: statement.columns().length > 0,
-        all: (values: readonly unknown[]) => statement.all(...(values as SQLInputValue[])),
-        run: (values: readonly unknown[]) => statement.run(...(values as SQLInputValue[])),
-        iterate: (values: readonly unknown[]) => statement.iterate(...(values as SQLInputValue[])),
+        all: (values: readonly unknown[]) => guard(() => statement.all(...(values as SQLInputValue[]))),
+        run: (values: readonly unknown[]) => guard(() => statement.run(...(values as SQLInputValue[]))),
+        iterate: (values: readonly unknown[]) => guard(() => statement.iterate(...(values as SQLInputValue[]))),
       }
     },
   }
+}
+
+const NOTHING = {
+  reader: false,
+  all: () => [],
+  run: () => ({ changes: 0, lastInsertRowid: 0 }),
+  iterate: () => [][Symbol.iterator](),
 }

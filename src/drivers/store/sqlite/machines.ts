@@ -10,18 +10,19 @@ import { insertEvents } from './events.ts'
 import type { Tables } from './schema.ts'
 
 export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets: SecretBox, now: Now): MachineStore {
-  const change = async (event: NewEvent, work: (trx: Transaction<Tables>) => Promise<void>): Promise<void> => {
-    const stored = await db.transaction().execute(async (trx) => {
-      await work(trx)
-      return insertEvents(trx, now, [event])
+  const change = async <T>(event: NewEvent, work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> => {
+    const { value, stored } = await db.transaction().execute(async (trx) => {
+      const value = await work(trx)
+      return { value, stored: value === undefined ? [] : await insertEvents(trx, now, [event]) }
     })
     events.committed(stored)
+    return value
   }
   const context = (machineId: string) => `machine ${machineId} BMC password`
 
   return {
-    insert: (machine, password, event) =>
-      change(event, async (trx) => {
+    insert: async (machine, password, event) => {
+      await change(event, async (trx) => {
         await refuseTaken(trx, machine)
         await trx
           .insertInto('machine')
@@ -34,23 +35,29 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
           })
           .execute()
         await insertMacs(trx, machine)
-      }),
+        return true
+      })
+    },
 
-    update: (machine, password, event) =>
+    update: (machineId, decide, password, event) =>
       change(event, async (trx) => {
+        const seen = optional(await select(trx).where('machine.id', '=', machineId).executeTakeFirst())
+        const machine = seen && decide(seen)
+        if (!machine) return undefined
         await refuseTaken(trx, machine)
-        const sealed = password === undefined ? {} : { bmc_password: secrets.seal(password, context(machine.id)) }
+        const sealed = password === undefined ? {} : { bmc_password: secrets.seal(password, context(machineId)) }
         await trx
           .updateTable('machine')
           .set({ spec: specOf(machine), ...sealed })
-          .where('id', '=', machine.id)
+          .where('id', '=', machineId)
           .execute()
-        await trx.deleteFrom('machine_mac').where('machine_id', '=', machine.id).execute()
+        await trx.deleteFrom('machine_mac').where('machine_id', '=', machineId).execute()
         await insertMacs(trx, machine)
+        return machine
       }),
 
-    remove: (machineId, event) =>
-      change(event, async (trx) => {
+    remove: async (machineId, event) => {
+      await change(event, async (trx) => {
         const user = await trx
           .selectFrom('container')
           .select(['name', 'state'])
@@ -64,7 +71,9 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
           )
         await trx.updateTable('container').set({ machine_id: null }).where('machine_id', '=', machineId).execute()
         await trx.deleteFrom('machine').where('id', '=', machineId).execute()
-      }),
+        return true
+      })
+    },
 
     list: async () => (await select(db).orderBy('machine.name').execute()).map(toMachine),
     byId: async (machineId) => optional(await select(db).where('machine.id', '=', machineId).executeTakeFirst()),
@@ -81,7 +90,7 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
   }
 }
 
-function select(db: Kysely<Tables>) {
+function select(db: Kysely<Tables> | Transaction<Tables>) {
   return db
     .selectFrom('machine')
     .leftJoin('container', (join) =>

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { AppError } from '../../base/errors.ts'
 import { quietLog } from '../../base/log.ts'
 import { sampleElf } from '../../formats/elf/sample.ts'
-import { createKits } from './kits.ts'
-import type { PackageSource } from './ports.ts'
-import { IPXE_FILES, PROGRAMS } from './recipe.ts'
+import { createKits } from '../../services/kits/kits.ts'
+import type { PackageSource } from '../../services/kits/ports.ts'
+import { IPXE_FILES, PROGRAMS } from '../../services/kits/recipe.ts'
+import { openKitDirectory } from './directory.ts'
+import { readGuestFiles } from './guest-files.ts'
+import { openBootFile } from './open-boot-file.ts'
 
 const R = '6.12.0-test'
 const interpreter = '/lib64/ld-linux-x86-64.so.2'
@@ -22,6 +25,7 @@ function fakeArchive(kernel = 'kernel'): PackageSource & { fetched: string[] } {
   const root = `usr/lib/modules/${R}/`
   const packages = new Map<string, { depends: string[]; deb: Uint8Array }>([
     ['linux-image-amd64', { depends: [`linux-image-${R}`], deb: deb([]) }],
+    ['linux-image-arm64', { depends: [`linux-image-${R}`], deb: deb([]) }],
     [
       `linux-image-${R}`,
       {
@@ -76,7 +80,14 @@ async function site(source: PackageSource = fakeArchive()) {
   const inflateXz = (): Promise<Uint8Array> => Promise.reject(new Error('nothing here is xz'))
   return {
     directory,
-    kits: createKits({ directory, log: quietLog, source, inflateXz }),
+    kits: createKits({
+      log: quietLog,
+      store: await openKitDirectory(directory, quietLog),
+      source: () => source,
+      inflateXz,
+      guestFiles: readGuestFiles,
+      openBootFile,
+    }),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
   }
 }
@@ -144,19 +155,57 @@ test('a manifest that was changed is refused', async () => {
   await assert.rejects(a.kits.open(), { message: /its manifest was changed/ })
 })
 
-test('importKernel keeps a file under a name that is no path', async () => {
+test('importFile keeps a file under a name that is no path', async () => {
   await using a = await site()
   const from = join(a.directory, 'given')
   await writeFile(from, 'my kernel')
-  const path = await a.kits.importKernel('mine-6.1', from)
-  assert.equal(await readFile(path, 'utf8'), 'my kernel')
-  assert.equal(await a.kits.imported('kernels', 'mine-6.1'), path)
+  await a.kits.importFile('kernel', 'mine-6.1', from)
+  assert.equal(await readFile(await a.kits.imported('kernel', 'mine-6.1'), 'utf8'), 'my kernel')
+  const [found] = await a.kits.imports.list()
+  const digest = `sha256:${createHash('sha256').update('my kernel').digest('hex')}`
+  assert.deepEqual([found?.kind, found?.name, found?.digest, found?.sizeBytes], ['kernel', 'mine-6.1', digest, 9])
   for (const name of ['../x', '', '.hidden', 'a/b', 'x'.repeat(200)])
-    await assert.rejects(a.kits.importKernel(name, from), { code: 'invalid' }, name)
+    await assert.rejects(a.kits.importFile('kernel', name, from), { code: 'invalid' }, name)
   await writeFile(from, '')
-  await assert.rejects(a.kits.importInitrd('empty', from), { message: /it is empty/ })
-  await assert.rejects(a.kits.imported('initrds', 'empty'), { code: 'not_found' })
-  await assert.rejects(a.kits.importKernel('gone', join(a.directory, 'nothing')), { code: 'not_found' })
+  await assert.rejects(a.kits.importFile('initrd', 'empty', from), { message: /it is empty/ })
+  await assert.rejects(a.kits.imported('initrd', 'empty'), { code: 'not_found' })
+  await assert.rejects(a.kits.importFile('kernel', 'gone', join(a.directory, 'nothing')), { code: 'not_found' })
+  await assert.rejects(a.kits.imports.remove('kernel', '../given'), { code: 'not_found' })
+  await a.kits.imports.remove('kernel', 'mine-6.1')
+  await assert.rejects(a.kits.imports.remove('kernel', 'mine-6.1'), { code: 'not_found' })
+  assert.deepEqual(await a.kits.imports.list(), [])
+})
+
+test('each architecture has a default of its own', async () => {
+  await using a = await site()
+  const amd64 = await a.kits.build()
+  await assert.rejects(a.kits.open('default', 'arm64'), { code: 'not_found', message: /kit build --arch arm64/ })
+  const arm64 = await a.kits.build({ architecture: 'arm64' })
+  assert.equal(arm64.manifest.architecture, 'arm64')
+  assert.equal((await a.kits.open()).digest, amd64.digest)
+  assert.equal((await a.kits.open('default', 'arm64')).digest, arm64.digest)
+  assert.deepEqual(await a.kits.defaults(), new Set([amd64.digest, arm64.digest]))
+  await a.kits.remove(amd64.digest)
+  assert.equal((await a.kits.open()).digest, arm64.digest)
+})
+
+test('a forced build puts a kit that lost bytes right', async () => {
+  await using a = await site()
+  const { initrdPath, digest } = await a.kits.build()
+  const bytes = await readFile(initrdPath)
+  await writeFile(initrdPath, bytes.subarray(0, 1000))
+  assert.equal((await a.kits.build({ force: true })).digest, digest)
+  assert.ok((await readFile(initrdPath)).equals(bytes))
+})
+
+test('what a killed process left aside goes after a day', async () => {
+  await using a = await site()
+  const [old, young] = ['.tmp-old', '.tmp-young'].map((name) => join(a.directory, name))
+  for (const folder of [old!, young!]) await mkdir(folder)
+  const dayAgo = Date.now() / 1000 - 90_000
+  await utimes(old!, dayAgo, dayAgo)
+  await openKitDirectory(a.directory, quietLog)
+  assert.deepEqual(await readdir(a.directory), ['.tmp-young'])
 })
 
 function deb(files: readonly (readonly [path: string, body: string | Uint8Array])[]): Uint8Array {

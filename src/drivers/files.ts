@@ -1,0 +1,42 @@
+/** Small files that must be whole or not there at all, whatever happens to the machine. */
+import { randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { systemCode } from '../base/errors.ts'
+
+/**
+ * Reads a file that only its owner may read, making it when it does not exist. It gets its name only once it is whole and on the
+ * disk; of two that make it at once, one wins and both read the same.
+ * @param make its content, for the first time
+ */
+export function readOrMakeFile(path: string, make: () => Uint8Array | string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error
+  }
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const fresh = `${path}.${randomBytes(6).toString('hex')}`
+  try {
+    writeFileSync(fresh, make(), { mode: 0o600, flag: 'wx', flush: true })
+    try {
+      linkSync(fresh, path)
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error
+    }
+  } finally {
+    rmSync(fresh, { force: true })
+  }
+  syncDirectory(dirname(path))
+  return readFileSync(path)
+}
+
+/** Makes the names in a directory durable. */
+export function syncDirectory(path: string): void {
+  const directory = openSync(path, 'r')
+  try {
+    fsyncSync(directory)
+  } finally {
+    closeSync(directory)
+  }
+}
