@@ -8,7 +8,7 @@ import { parseManifestOrIndex } from '../../src/formats/oci/manifest.ts'
 import { MEDIA_TYPES } from '../../src/formats/oci/media-types.ts'
 import { choosePlatform, parsePlatform } from '../../src/formats/oci/platform.ts'
 import { familiarReference, formatReference, parseReference } from '../../src/formats/oci/reference.ts'
-import { createMutator, type Mutator } from './byte-mutator.ts'
+import { createMutator, type Mutator } from './mutate.ts'
 
 const SEED = Number(process.env['SEED'] ?? 20_261_121)
 const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`

@@ -11,7 +11,7 @@ import type { LayerIndex } from '../../src/formats/tar/layer-index.ts'
 import { isPlain } from '../../src/formats/tar/name.ts'
 import { tarExtents } from '../../src/formats/tar/project.ts'
 import { mergeLayers } from '../../src/formats/tree/merge.ts'
-import { createMutator } from './byte-mutator.ts'
+import { createMutator } from './mutate.ts'
 
 const SEED = Number(process.env['SEED'] ?? 20_261_121)
 const FOLDER = new URL('../packets/tar/', import.meta.url)

@@ -33,5 +33,7 @@ export function demoPlace(env: Environment): DemoPlace {
 export const SELF: readonly string[] = [
   process.execPath,
   '--disable-warning=ExperimentalWarning',
+  // As the launcher does.
+  '--max-semi-space-size=4',
   join(CHECKOUT, 'src/main.ts'),
 ]

@@ -15,7 +15,8 @@ export class Inodes {
   tag = new Uint8Array(1024)
 
   reserve(more: number): void {
-    if (this.count + more > this.at.length) this.#grow(this.count + more)
+    const { length } = this.at
+    if (this.count + more > length) this.#grow(Math.max(this.count + more, length + (length >> 2)))
   }
 
   /** The inode that an entry of the last layer makes. @param reuse one that nobody refers to any more */

@@ -124,7 +124,8 @@ export class Nodes {
 
   /** Makes room for so many more nodes at once: growing by steps leaves the smaller columns behind. */
   reserve(more: number): void {
-    if (this.count + more > this.parent.length) this.#grow(this.count + more)
+    const { length } = this.parent
+    if (this.count + more > length) this.#grow(Math.max(this.count + more, length + (length >> 2)))
     while (this.#slots.length < 2 * (this.#usedSlots + more)) this.#rehash()
   }
 
