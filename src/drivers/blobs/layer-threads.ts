@@ -84,7 +84,7 @@ export class LayerThreads implements AsyncDisposable {
 
   #spawn(): Worker {
     const worker = new Worker(new URL('./layer-worker.ts', import.meta.url), {
-      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] },
+      env: threadEnvironment(process.env),
     })
     this.#all.add(worker)
     // A thread that dies is not used again; the job that it had learns of it by its own listeners.
@@ -236,4 +236,9 @@ export async function* batches(
       filled = 0
     }
   if (filled > 0) yield batch.slice(0, filled)
+}
+
+/** A variable that is not set must be left out: a thread would see the word "undefined". */
+function threadEnvironment({ PATH, NODE_COMPILE_CACHE }: NodeJS.ProcessEnv): Record<string, string> {
+  return { ...(PATH !== undefined && { PATH }), ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }) }
 }
