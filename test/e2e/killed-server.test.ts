@@ -103,6 +103,21 @@ suite('a server that is killed', { skip, timeout: 600_000 }, () => {
     assert.equal((await site.machine(machine)).state, 'off')
   })
 
+  test('a server ends while a machine has lost its power, and finds it so when it is back', async () => {
+    const [name, { machine }] = ['powerless', FIRMWARES[0]]
+    await site.ok(['run', '-d', '--name', name, '--machine', machine, `${site.registry}/busybox:1`, 'exec sleep 1000'])
+    await site.untilState(name, 'running')
+    await site.ok(['exec', name, 'true'])
+    await site.plug(machine, false)
+    const startMs = performance.now()
+    await site.endServer()
+    assert.ok(performance.now() - startMs < 15_000, 'it had to be killed')
+    await site.plug(machine, true)
+    await site.restartServer()
+    await assert.rejects(site.untilState(name, 'exited', 60_000), /the machine switched itself off/)
+    assert.equal((await site.machine(machine)).state, 'off')
+  })
+
   async function killAndRestart(pauseMs: number): Promise<void> {
     site.killServer()
     await sleep(pauseMs)

@@ -17,7 +17,7 @@ import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
 import { inflateXz } from '../../src/drivers/debian/xz.ts'
 import type { Container } from '../../src/model/container.ts'
 import type { RackInfo, RackMachine } from '../../src/rack/info.ts'
-import { rackDown, rackInfo, rackUp, type RackPlace } from '../../src/rack/rack.ts'
+import { rackDown, rackInfo, rackPlug, rackUnplug, rackUp, type RackPlace } from '../../src/rack/rack.ts'
 import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
 import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
 import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
@@ -72,6 +72,10 @@ export interface Site extends AsyncDisposable {
   /** Kills the server without a word, and starts one on the same data. */
   killServer(): void
   restartServer(): Promise<void>
+  /** Ends the server in good order. */
+  endServer(): Promise<void>
+  /** Takes mains power from a machine and its BMC, or gives it back. */
+  plug(machine: string, isPlugged: boolean): Promise<void>
 }
 
 /** @throws {AppError} whatever could not be set up; what was set up before is gone then */
@@ -151,6 +155,8 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
       process.kill(server!.pid, 'SIGKILL')
     },
     restartServer: startOne,
+    endServer: async () => server?.end(),
+    plug: (machine, isPlugged) => (isPlugged ? rackPlug : rackUnplug)(rackPlace, machine),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }

@@ -3,6 +3,7 @@
  * connection before anything is said. There is no trust on first use.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { connect, type Socket } from 'node:net'
 import { Client, type ClientChannel } from 'ssh2'
 import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -12,6 +13,8 @@ import type { GuestAddress, GuestPort, GuestProcess, GuestSession } from '../../
 const CONNECT_TIMEOUT_MS = 20_000
 /** dropbear bounds a command at 9000 bytes; the agent takes longer ones over standard input (guest/agent/words). */
 const MAX_COMMAND_BYTES = 8192
+/** How long a machine may take to see the end of a session. */
+const END_MS = 2000
 const KEEPALIVE_MS = 10_000
 /** So many keepalives without an answer mean that the machine is gone. */
 const KEEPALIVE_MISSES = 3
@@ -21,22 +24,24 @@ type Tty = NonNullable<NonNullable<Parameters<GuestSession['run']>[1]>['tty']>
 export function createGuestPort(log: Log): GuestPort {
   return {
     async connect(address, signal) {
+      signal.throwIfAborted()
       const client = new Client()
+      const socket = connect({ host: address.ip, port: address.port })
       const closed = new AbortController()
       client.on('close', () => closed.abort())
       try {
-        await handshake(client, address, signal)
+        await handshake(client, socket, address, signal)
       } catch (error) {
-        client.destroy()
+        socket.destroy()
         throw error
       }
       client.on('error', (error) => log.debug('agent connection broken', { ip: address.ip, why: error.message }))
-      return session(client, closed.signal)
+      return session(client, socket, closed.signal)
     },
   }
 }
 
-function handshake(client: Client, address: GuestAddress, signal: AbortSignal): Promise<void> {
+function handshake(client: Client, socket: Socket, address: GuestAddress, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     let isForeign = false
     const where = `${address.ip}:${address.port}`
@@ -54,13 +59,11 @@ function handshake(client: Client, address: GuestAddress, signal: AbortSignal): 
           : new AppError('unreachable', `Cannot reach the agent at "${where}"`, { cause: error }),
       )
     }
-    if (signal.aborted) return stop()
     client.once('ready', () => done())
     client.once('error', done)
     client.once('close', () => done(new Error('the connection was closed')))
     client.connect({
-      host: address.ip,
-      port: address.port,
+      sock: socket,
       username: 'root',
       privateKey: address.clientKey,
       hostVerifier: (key: Buffer) => {
@@ -75,7 +78,7 @@ function handshake(client: Client, address: GuestAddress, signal: AbortSignal): 
   })
 }
 
-function session(client: Client, closed: AbortSignal): GuestSession {
+function session(client: Client, socket: Socket, closed: AbortSignal): GuestSession {
   const start = (command: string, tty?: Tty): Promise<GuestProcess> =>
     new Promise((resolve, reject) => {
       const pty = tty && { rows: tty.rows, cols: tty.columns, term: tty.term, width: 0, height: 0 }
@@ -100,6 +103,9 @@ function session(client: Client, closed: AbortSignal): GuestSession {
     },
     [Symbol.asyncDispose]() {
       client.end()
+      // A machine that is off never acknowledges the end; its connection must not keep our process alive. ssh2's own destroy
+      // spares a socket that is half closed.
+      setTimeout(() => socket.destroy(), END_MS).unref()
       return Promise.resolve()
     },
   }
