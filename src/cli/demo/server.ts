@@ -35,7 +35,7 @@ export async function startServer(
   const options = {
     stdio: ['ignore', log, log] as ('ignore' | number)[],
     detached: true,
-    env: { ...process.env, ...env },
+    env: { MALLOC_MMAP_THRESHOLD_: '131072', ...process.env, ...env },
   }
   const child = rack ? await rackSpawn(rack, argv, options) : spawn(argv[0]!, argv.slice(1), options)
   closeSync(log)

@@ -30,10 +30,14 @@ interface Hub {
   readonly watchers: Set<OnLine>
   console: BmcConsole | undefined
   work: Promise<void>
+  /** What comes cannot be stored just now. */
+  isLosing: boolean
 }
 
 const RECONNECT_MS = 2000
 const MAX_LINE = 4096
+/** So much may wait for a viewer that is slow. */
+const MAX_WAITING_BYTES = 1 << 20
 
 export type ConsoleService = ReturnType<typeof createConsole>
 
@@ -50,10 +54,22 @@ export function createConsole({ log, logs, portOf }: ConsoleDeps) {
       watchers: new Set(),
       console: undefined,
       work: Promise.resolve(),
+      isLosing: false,
     }
     hubs.set(machine.id, hub)
     hub.work = record(hub, machine, port)
     return hub
+  }
+
+  /** Stores output; a disk that is full costs the recording its bytes, said once, and the viewers nothing. */
+  async function keep(hub: Hub, machine: StoredMachine, id: string, bytes: Uint8Array): Promise<void> {
+    try {
+      await logs.append(id, 'console', await logs.size(id, 'console'), bytes)
+      hub.isLosing = false
+    } catch (error) {
+      if (!hub.isLosing) log.warn('console output not stored', { machine: machine.name, why: explain(error) })
+      hub.isLosing = true
+    }
   }
 
   async function record(hub: Hub, machine: StoredMachine, port: BmcPort): Promise<void> {
@@ -64,7 +80,7 @@ export function createConsole({ log, logs, portOf }: ConsoleDeps) {
         await using console = await port.console!({ takeOver: true, signal })
         hub.console = console
         for await (const bytes of console) {
-          for (const id of hub.logIds) await logs.append(id, 'console', await logs.size(id, 'console'), bytes)
+          for (const id of hub.logIds) await keep(hub, machine, id, bytes)
           for (const viewer of hub.viewers) viewer(bytes)
           pending = tellLines(pending + Buffer.from(bytes).toString('latin1'), hub.watchers)
         }
@@ -113,8 +129,12 @@ export function createConsole({ log, logs, portOf }: ConsoleDeps) {
       const hub = hubOf(machine, port)
       const queue: Uint8Array[] = []
       let news = Promise.withResolvers<void>()
+      let waitingBytes = 0
       const viewer = (bytes: Uint8Array): void => {
         queue.push(bytes)
+        waitingBytes += bytes.length
+        // Who does not read loses the oldest: a console goes on by itself.
+        while (waitingBytes > MAX_WAITING_BYTES) waitingBytes -= queue.shift()!.length
         news.resolve()
       }
       hub.viewers.add(viewer)
@@ -122,7 +142,10 @@ export function createConsole({ log, logs, portOf }: ConsoleDeps) {
       return {
         output: (async function* () {
           while (!signal.aborted) {
-            yield* queue.splice(0)
+            for (let bytes = queue.shift(); bytes; bytes = queue.shift()) {
+              waitingBytes -= bytes.length
+              yield bytes
+            }
             if (queue.length === 0) await news.promise
             news = Promise.withResolvers<void>()
           }
