@@ -82,7 +82,10 @@ export const runOptions = z
     initrd: name.optional().describe('an imported initrd'),
     kernelParams: z.array(kernelParameter).max(128).default([]),
     rootfs: z.enum(['ram']).default('ram'),
-    early: z.enum(['auto', 'true', 'false']).default('auto').describe('power on before the image is ready'),
+    early: z
+      .enum(['auto', 'true', 'false'])
+      .default('auto')
+      .describe('power on before the image is ready; auto: where the memory of the machine is not known yet'),
     timeoutSeconds: z.int().min(1).max(86_400).default(180).describe('from run to running'),
     remove: z.boolean().default(false).describe('remove the container when it has exited'),
     restart: restartPolicy.default('no'),

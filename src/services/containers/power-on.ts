@@ -89,6 +89,8 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
 
   async function isEarly(container: Container, machine: StoredMachine): Promise<boolean> {
     if (container.options.early !== 'auto') return container.options.early === 'true'
+    // Where the memory is known, the image is held against it before anything is switched on.
+    if (machine.memoryMiB !== undefined) return false
     if (container.options.pull === 'always') return true
     const isHere = await deps.images.resolve(container.image).then(
       () => true,
