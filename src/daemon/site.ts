@@ -27,7 +27,10 @@ import { createEventBus } from '../drivers/store/sqlite/events.ts'
 import { createImageStore, imageMigrations, type ImageTables } from '../drivers/store/sqlite/images.ts'
 import { createIntentStore } from '../drivers/store/sqlite/intents.ts'
 import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
+import { deviceMigrations, type DeviceTables } from '../drivers/store/sqlite/devices.ts'
+import { profileMigrations, type ProfileTables } from '../drivers/store/sqlite/profiles.ts'
 import { coreMigrations, type Tables } from '../drivers/store/sqlite/schema.ts'
+import { ROOTFS_KINDS } from '../model/rootfs.ts'
 import { createApi } from '../servers/api/app.ts'
 import { createApiServer } from '../servers/api/server.ts'
 import { createBoot } from '../services/boot/boot.ts'
@@ -39,12 +42,19 @@ import { createExec } from '../services/containers/exec.ts'
 import { createImages } from '../services/images/create.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createMachines } from '../services/machines/machines.ts'
+import { rootfsKindsOf } from '../services/kits/rootfs-kinds.ts'
 import { createPower } from '../services/power/power.ts'
 import type { EffectiveConfig } from './config.ts'
 import { findInterface } from './interface.ts'
 import { openNetwork } from './network.ts'
 import { registryConfig } from './registry-config.ts'
+import { NBD_CONNECTIONS, openRoots } from './roots.ts'
 import { VERSION } from './version.ts'
+
+type SiteTables = Tables & ImageTables & DeviceTables & ProfileTables
+
+/** In the order in which they came to be. */
+const MIGRATIONS = [...coreMigrations, ...imageMigrations, ...deviceMigrations, ...profileMigrations]
 
 /** Runs the daemon until the signal aborts. Containers that run go on running without it. */
 export async function runSite({ config, entries }: EffectiveConfig, log: Log, signal: AbortSignal): Promise<void> {
@@ -58,7 +68,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 
   // State
   const secrets = openSecretBox(dir('secret.key'))
-  const database = stack.use(openSqlite<Tables & ImageTables>(dir('state.db'), [...coreMigrations, ...imageMigrations]))
+  const database = stack.use(openSqlite<SiteTables>(dir('state.db'), MIGRATIONS))
   const events = createEventBus(database.db, now)
   const machineStore = createMachineStore(database.db, events, secrets, now)
   const containerStore = createContainerStore(database.db, events, now)
@@ -118,11 +128,29 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     }),
   )
 
+  // Roots of machines
+  const roots = stack.use(
+    await openRoots({
+      config,
+      log,
+      now,
+      database,
+      images,
+      blobs,
+      boots,
+      events,
+      containerById: containerStore.byId,
+      exported: (token, address) => boot.exported(token, address),
+      address: iface?.address,
+    }),
+  )
+
   // Containers, and the boots that they are for
   const reports = {
     stage: (...report: Parameters<ContainersService['reports']['stage']>) => containers!.reports.stage(...report),
     failed: (...report: Parameters<ContainersService['reports']['failed']>) => containers!.reports.failed(...report),
     exit: (...report: Parameters<ContainersService['reports']['exit']>) => containers!.reports.exit(...report),
+    filled: (containerId: string) => containers!.reports.filled(containerId),
     facts: (...report: Parameters<ContainersService['reports']['facts']>) => containers!.reports.facts(...report),
   }
   const boot = createBoot({
@@ -136,6 +164,9 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     containerById: containerStore.byId,
     preparedOf: (container) => containers!.preparedOf(container),
     onBootChange: directory.refresh,
+    onBootEnding: roots.profiles.ending,
+    onBootEnd: roots.drop,
+    nbd: { host: iface?.address ?? '127.0.0.1', port: config.nbdPort, connections: NBD_CONNECTIONS },
   })
   let leasedIp: (macs: readonly string[]) => string | undefined = () => undefined
   const machines = createMachines({
@@ -158,6 +189,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       agent,
       images,
       blobs,
+      ...roots.roots,
       now,
       random: Math.random,
       kernels: { files: (arch, kernel, initrd) => bootFiles(kits, arch, kernel, initrd) },
@@ -171,7 +203,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 
   // Servers
   const problems: (() => string[])[] = []
-  const tasks: Task[] = []
+  const tasks: Task[] = [...roots.tasks]
   if (iface) {
     const network = stack.use(
       await openNetwork({ config, log, boot, directory, kits, iface, leasePath: dir('leases.db') }),
@@ -245,7 +277,12 @@ function ofDatabase(broken: AbortSignal): Task {
 /** Kernel and initrd: those of the default kit for the architecture, or imported ones. */
 async function bootFiles(kits: Kits, arch: string, kernel: string | undefined, initrd: string | undefined) {
   const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open('default', arch)
+  // Nobody knows what a site's own kernel or initrd can do: what is asked for is tried.
+  const isOwn = kernel !== undefined || initrd !== undefined
+  const kinds = isOwn ? new Set(ROOTFS_KINDS) : rootfsKindsOf(kit!.manifest)
   return {
+    rootfsKinds: kinds,
+    rootfsDefault: !isOwn && kinds.has('lazy') ? ('lazy' as const) : ('ram' as const),
     kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernel', kernel)),
     initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrd', initrd)),
   }

@@ -12,6 +12,7 @@
  */
 import { z } from 'zod'
 import { arch, labels, name, rankExpression } from './machine.ts'
+import { IMAGE_FORMATS, ROOTFS_KINDS } from './rootfs.ts'
 import { stage } from './stage.ts'
 
 export const TRANSITIONS = {
@@ -59,6 +60,8 @@ export const restartPolicy = z
   .string()
   .regex(/^(no|always|on-failure(:\d{1,4})?)$/, 'is not no, on-failure[:N] or always')
 
+export const rootfsKind = z.enum(ROOTFS_KINDS)
+
 export const runOptions = z
   .object({
     image: z.string().min(1).max(1024),
@@ -81,7 +84,12 @@ export const runOptions = z
     kernel: name.optional().describe('an imported kernel'),
     initrd: name.optional().describe('an imported initrd'),
     kernelParams: z.array(kernelParameter).max(128).default([]),
-    rootfs: z.enum(['ram']).default('ram'),
+    rootfs: rootfsKind.optional().describe('default: lazy where the kit can do it, else ram'),
+    imageFormat: z.enum(IMAGE_FORMATS).default('erofs').describe('what `rootfs: image` loads'),
+    fill: z
+      .boolean()
+      .default(false)
+      .describe('with `rootfs: lazy`: fetch the rest of the image while it runs, after which the server may go away'),
     early: z
       .enum(['auto', 'true', 'false'])
       .default('auto')
@@ -102,6 +110,9 @@ export const container = z.object({
   name,
   image: z.string().describe('the reference that was asked for'),
   imageId: z.string().optional(),
+  rootfs: rootfsKind.optional().describe('where its root file system is'),
+  rootHash: z.string().optional().describe('dm-verity root hash that the machine checks every block against'),
+  filledAt: z.int().optional().describe('when the machine had the whole image and needed the server no more'),
   machineId: z.string().optional(),
   machineName: z.string().optional(),
   state: containerState,

@@ -126,7 +126,11 @@ export async function openSmallSite(options: SiteOptions) {
     containerById: store.byId,
     preparedOf: (container) => containers!.preparedOf(container),
     onBootChange: directory.refresh,
+    onBootEnding: async () => {},
+    onBootEnd: () => {},
+    nbd: { host: '10.0.0.1', port: 10_809, connections: 1 },
     reports: {
+      filled: (...words) => containers!.reports.filled(...words),
       stage: (...words) => containers!.reports.stage(...words),
       failed: (...words) => containers!.reports.failed(...words),
       exit: (...words) => containers!.reports.exit(...words),
@@ -153,7 +157,14 @@ export async function openSmallSite(options: SiteOptions) {
     agent,
     images: imagesOf(options),
     blobs: { readExtents: async function* () {} },
-    kernels: { files: () => Promise.resolve({ kernel: file, initrd: file }) },
+    kernels: {
+      files: () =>
+        Promise.resolve({ kernel: file, initrd: file, rootfsKinds: new Set(['ram'] as const), rootfsDefault: 'ram' }),
+    },
+    devices: { of: () => Promise.reject(new Error('no devices')), byRootHash: async () => undefined },
+    deviceFile: () => file,
+    profileOf: async () => undefined,
+    squashfs: () => Promise.reject(new Error('no squashfs')),
     kernelParams: ['console=ttyS0'],
     machines: machineStore.list,
     machineById: machineStore.byId,

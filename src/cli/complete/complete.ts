@@ -3,6 +3,7 @@
  * and images from the server, by the name that an argument or an option's value has in the tree.
  */
 import type { Command, Option } from 'commander'
+import { IMAGE_FORMATS, ROOTFS_KINDS } from '../../model/rootfs.ts'
 import type { Session } from '../session.ts'
 import { splitReference } from '../output/reference.ts'
 
@@ -22,7 +23,8 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--pull': ['missing', 'always', 'never'],
   '--early': ['auto', 'true', 'false'],
   '--restart': ['no', 'on-failure', 'always'],
-  '--rootfs': ['ram'],
+  '--rootfs': ROOTFS_KINDS,
+  '--image-format': IMAGE_FORMATS,
   '--arch': ['amd64', 'arm64'],
   '--type': ['container', 'image', 'machine'],
   '--flavour': ['full', 'cloud'],

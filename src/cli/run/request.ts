@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { AppError, systemCode } from '../../base/errors.ts'
 import type { RunRequest } from '../../client/client.ts'
 import type { Arch } from '../../model/machine.ts'
+import { IMAGE_FORMATS, ROOTFS_KINDS } from '../../model/rootfs.ts'
 import type { Io } from '../io.ts'
 import { parseDuration } from '../when.ts'
 import { fromCaller, parseEnvironmentFile } from './environment.ts'
@@ -26,6 +27,8 @@ export interface RunFlags {
   initrd?: string
   kernelParam: string[]
   rootfs?: string
+  imageFormat?: string
+  fill?: boolean
   cidfile?: string
   early?: string
   timeout?: string
@@ -64,7 +67,9 @@ export function toRequest(image: string, command: readonly string[], flags: RunF
     kernel: flags.kernel,
     initrd: flags.initrd,
     kernelParams: flags.kernelParam,
-    rootfs: oneOf('--rootfs', flags.rootfs, ['ram'] as const),
+    rootfs: oneOf('--rootfs', flags.rootfs, ROOTFS_KINDS),
+    imageFormat: oneOf('--image-format', flags.imageFormat, IMAGE_FORMATS),
+    fill: flags.fill,
     early: oneOf('--early', flags.early, ['auto', 'true', 'false'] as const),
     timeoutSeconds: seconds('--timeout', flags.timeout),
     remove: flags.rm,

@@ -44,7 +44,12 @@ export const register: Register = (program, session) =>
     .option('--kernel <name>', "an imported kernel instead of the kit's")
     .option('--initrd <name>', "an imported initrd instead of the kit's")
     .option('--kernel-param <param>', 'kernel parameter (repeatable)', collect, [])
-    .option('--rootfs <kind>', 'where the root file system lives: ram')
+    .option(
+      '--rootfs <kind>',
+      'lazy: blocks fetched as they are touched; ram: unpacked into memory; image: loaded whole; nfs: on the server (default: lazy where the kit can do it)',
+    )
+    .option('--image-format <format>', 'what --rootfs image loads: erofs or squashfs')
+    .option('--fill', 'with --rootfs lazy: fetch the rest while it runs, after which the server may go away')
     .option('--cidfile <file>', 'write the id of the container to a file that does not exist yet')
     .option('--early <when>', 'power on before the image is ready: auto, true, false')
     .option('--timeout <seconds>', 'from run to running')

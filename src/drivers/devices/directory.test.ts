@@ -6,11 +6,10 @@ import { test, type TestContext } from 'node:test'
 import { AppError } from '../../base/errors.ts'
 import { quietLog } from '../../base/log.ts'
 import { ExtentMapBuilder } from '../../formats/extent-map.ts'
-import { parseDigest } from '../../formats/oci/digest.ts'
-import { deviceName, openDeviceDirectory } from './directory.ts'
+import { openDeviceDirectory } from './directory.ts'
 
-const IMAGE = parseDigest(`sha256:${'a'.repeat(64)}`)
-const NAME = deviceName(IMAGE)
+const NAME = 'a'.repeat(64)
+const OTHER = 'c'.repeat(64)
 
 function place(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'bareboat-devices-'))
@@ -25,30 +24,32 @@ function sample(byte = 1) {
     .done(12_288)
 }
 
-test('a device directory keeps maps under the name of their image', async (t) => {
+test('a device directory keeps maps under the root hash of their device', async (t) => {
   const directory = place(t)
   const devices = await openDeviceDirectory(directory, quietLog)
   assert.deepEqual([await devices.has(NAME), await devices.list()], [false, []])
-  const path = await devices.put(NAME, sample())
-  await devices.put(deviceName(IMAGE, 'seed-1'), sample())
-  assert.equal(path, devices.path(NAME))
+  await devices.put(NAME, sample())
+  await devices.put(OTHER, sample())
+  const path = devices.path(NAME)
   const { literals: _, ...rows } = sample()
   const stored = await devices.open(NAME)
   assert.deepEqual(stored, { ...rows, literalsAt: stored.literalsAt })
   assert.deepEqual([...readFileSync(path).subarray(stored.literalsAt)], [1, 2, 3])
   const sizeBytes = stored.literalsAt + 3
   assert.deepEqual(await devices.list(), [
-    { name: NAME, imageId: IMAGE, sizeBytes },
-    { name: `${NAME}.seed-1`, imageId: IMAGE, sizeBytes },
+    { rootHash: NAME, sizeBytes },
+    { rootHash: OTHER, sizeBytes },
   ])
+  assert.deepEqual((await devices.read(NAME)).literals, Buffer.from([1, 2, 3]))
   await devices.remove(NAME)
   await devices.remove(NAME)
-  assert.deepEqual([await devices.has(NAME), readdirSync(directory)], [false, [`${NAME}.seed-1.map`]])
+  assert.deepEqual([await devices.has(NAME), readdirSync(directory)], [false, [`${OTHER}.map`]])
 })
 
 test('a map that is put again takes the place of the old one at once; who reads that one keeps it', async (t) => {
   const devices = await openDeviceDirectory(place(t), quietLog)
-  const path = await devices.put(NAME, sample(1))
+  await devices.put(NAME, sample(1))
+  const path = devices.path(NAME)
   const before = readFileSync(path)
   await devices.put(NAME, sample(9))
   const after = readFileSync(path)
@@ -58,7 +59,9 @@ test('a map that is put again takes the place of the old one at once; who reads 
 
 test('what a killed process left is cleared away, a damaged map is told, no other name is taken', async (t) => {
   const directory = place(t)
-  const path = await (await openDeviceDirectory(directory, quietLog)).put(NAME, sample())
+  const before = await openDeviceDirectory(directory, quietLog)
+  await before.put(NAME, sample())
+  const path = before.path(NAME)
   writeFileSync(join(directory, '.tmp-left'), 'x')
   writeFileSync(join(directory, 'stranger.map'), 'x')
   const devices = await openDeviceDirectory(directory, quietLog)
@@ -74,7 +77,7 @@ test('what a killed process left is cleared away, a damaged map is told, no othe
     await assert.rejects(devices.open(NAME), (error) => error instanceof AppError && error.code === 'internal', what)
   }
   await devices.remove(NAME)
-  await assert.rejects(devices.open(NAME), /Cannot open device "sha256-a+": there is no map of it here/)
-  for (const name of ['../x', 'sha256-ab', `${NAME}/x`, `${NAME}.`, ''])
+  await assert.rejects(devices.open(NAME), /Cannot open device "a+": there is no map of it here/)
+  for (const name of ['../x', 'ab', `${NAME}/x`, `${NAME}.`, ''])
     assert.throws(() => devices.path(name), /Cannot name a device/)
 })

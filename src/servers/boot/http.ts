@@ -90,6 +90,7 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
     const body = await readBody(request)
     if (name === 'stage') await boot.stage(token, word, factsIn(body))
     else if (name === 'failed') await boot.failed(token, word, body)
+    else if (name === 'filled') await boot.filled(token)
     else if (name === 'exit') await boot.exit(token, /^\d{1,3}$/.test(word) ? Number(word) : Number.NaN)
     else return notFound()
     return { status: 200, text: 'ok\n' }
@@ -107,7 +108,10 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
       case 'initrd':
         return { file: await boot.file(token, 'initrd') }
       case 'rootfs.tar':
-        return { file: await boot.file(token, 'rootfs') }
+      case 'rootfs.erofs':
+      case 'rootfs.squashfs':
+      case 'profile':
+        return { file: await boot.file(token, name) }
       default:
         return notFound()
     }

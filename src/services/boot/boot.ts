@@ -10,12 +10,15 @@ import { LIVE, type Container } from '../../model/container.ts'
 import { isBefore, type Stage } from '../../model/stage.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { Boot, BootStore } from './ports.ts'
+import { rootFile, rootParams, type BootRoot, type NbdAddress, type RootFileName } from './root.ts'
 import { containerScript, preparingScript, waitingScript } from './scripts.ts'
 import { renderSpec, type WorkloadSpec } from './spec.ts'
 
 /** A file that a machine loads: `open` gives bytes `from` (inclusive) to `to` (exclusive). */
 export interface BootFile {
   readonly sizeBytes: number
+  /** Stands for the bytes: equal only where they are. Undefined where nobody needs to know. */
+  readonly etag?: string
   open(from: number, to: number, signal: AbortSignal): AsyncIterable<Uint8Array>
 }
 
@@ -24,7 +27,7 @@ export interface Prepared {
   readonly workload: WorkloadSpec
   readonly kernel: BootFile
   readonly initrd: BootFile
-  readonly rootfs: BootFile
+  readonly root: BootRoot
   readonly kernelParams: readonly string[]
 }
 
@@ -33,6 +36,8 @@ export interface BootReports {
   stage(containerId: string, stage: Stage, source: string, attributes?: Readonly<Record<string, string>>): Promise<void>
   failed(containerId: string, stage: string, cause: string): Promise<void>
   exit(containerId: string, exitCode: number): Promise<void>
+  /** The machine has the whole image, and needs its root from nobody any more. */
+  filled(containerId: string): Promise<void>
   /** What a machine says of itself. */
   facts(machineId: string, facts: { memoryMiB?: number; firmware?: 'bios' | 'uefi' }): Promise<void>
 }
@@ -48,6 +53,11 @@ export interface BootDeps {
   readonly reports: BootReports
   /** Runs when a boot was opened or ended, before anything is done with it. */
   readonly onBootChange: () => Promise<void>
+  /** Runs before a boot is ended. */
+  readonly onBootEnding: (containerId: string) => Promise<void>
+  /** Runs when a boot is over: whoever still holds something open in its name is sent away. */
+  readonly onBootEnd: (token: string) => void
+  readonly nbd: NbdAddress
   /** Where machines reach the HTTP server for firmware: `http://172.29.0.1:8080`. */
   readonly httpUrl: string
   readonly now: () => number
@@ -94,7 +104,7 @@ export function createBoot(deps: BootDeps) {
       baseUrl: `${deps.httpUrl}/boot/${boot.token}`,
       scriptUrl: ownUrl(token, mac),
       mac,
-      kernelParams: ready.kernelParams,
+      kernelParams: [...rootParams(ready.root), ...ready.kernelParams],
     })
   }
 
@@ -113,14 +123,19 @@ export function createBoot(deps: BootDeps) {
         clientPublic: publicKeyLine(client.publicKey),
         createdAt: deps.now(),
       }
+      const older = await boots.openOf(machineId)
       await boots.open(boot)
+      if (older) deps.onBootEnd(older.token)
       await deps.onBootChange()
       return boot
     },
 
     /** From now on the boot's token opens nothing. */
     async end(token: string): Promise<void> {
+      const boot = await boots.byToken(token)
+      if (boot) await deps.onBootEnding(boot.containerId)
       await boots.end(token)
+      deps.onBootEnd(token)
       await deps.onBootChange()
     },
 
@@ -144,8 +159,22 @@ export function createBoot(deps: BootDeps) {
     },
 
     /** @throws {AppError} not_found, conflict while the image is not ready */
-    async file(token: string, name: 'kernel' | 'initrd' | 'rootfs'): Promise<BootFile> {
-      return (await prepared(token)).prepared[name]
+    async file(token: string, name: 'kernel' | 'initrd' | RootFileName): Promise<BootFile> {
+      const { prepared: ready } = await prepared(token)
+      const file = name === 'kernel' || name === 'initrd' ? ready[name] : rootFile(ready.root, name)
+      if (!file) throw new AppError('not_found', 'Cannot find what this address stood for')
+      return file
+    },
+
+    /**
+     * The device that the token of a boot opens over NBD, for the address that has the orders of this boot and for nobody else.
+     * @returns its root hash; undefined where the token opens nothing
+     */
+    async exported(token: string, address: string): Promise<string | undefined> {
+      const boot = await boots.byToken(token)
+      const container = boot && (await deps.containerById(boot.containerId))
+      if (!container || boot.claimedBy !== address || !LIVE.includes(container.state)) return undefined
+      return container.rootfs === 'lazy' ? container.rootHash : undefined
     },
 
     /** Says that a machine has loaded its kernel. */
@@ -165,7 +194,7 @@ export function createBoot(deps: BootDeps) {
         log.warn('orders of a boot refused', { containerId: container.id, address, why: isOver ? 'it runs' : 'taken' })
         throw new AppError('not_found', 'Cannot find what this address stood for')
       }
-      return renderSpec(container, boot, ready.workload, ready.rootfs.sizeBytes)
+      return renderSpec(container, boot, { workload: ready.workload, root: ready.root, nbd: deps.nbd })
     },
 
     /** A stage that the machine itself reports, with the facts that it tells beside it. */
@@ -177,6 +206,12 @@ export function createBoot(deps: BootDeps) {
         await reports.facts(machine.id, { memoryMiB })
       }
       await reports.stage(container.id, stage as Stage, 'guest')
+    },
+
+    /** The machine holds its whole image. */
+    async filled(token: string): Promise<void> {
+      const { container } = await live(token)
+      await reports.filled(container.id)
     },
 
     async failed(token: string, stage: string, cause: string): Promise<void> {

@@ -7,6 +7,7 @@ import { assignments, quoteWords } from '../../formats/shell/quote.ts'
 import { dropbearPrivateKey } from '../../formats/ssh/keys.ts'
 import type { Container } from '../../model/container.ts'
 import type { Boot } from './ports.ts'
+import { rootVariables, type BootRoot, type NbdAddress } from './root.ts'
 
 /** TCP port of the agent's SSH server; 22 stays free for the image's own. */
 export const AGENT_PORT = 1622
@@ -21,16 +22,21 @@ export interface WorkloadSpec {
   readonly groups: readonly number[]
 }
 
-/** @param rootfsBytes exact size of the tar that `rootfs.tar` will give */
-export function renderSpec(container: Container, boot: Boot, workload: WorkloadSpec, rootfsBytes: number): string {
+/** What a boot is told of, beside its container and its secrets. */
+export interface SpecParts {
+  readonly workload: WorkloadSpec
+  readonly root: BootRoot
+  readonly nbd: NbdAddress
+}
+
+export function renderSpec(container: Container, boot: Boot, { workload, root, nbd }: SpecParts): string {
   const { options } = container
   const hostKey = dropbearPrivateKey({ seed: fromHex(boot.hostKeySeed), publicKey: fromHex(boot.hostKeyPublic) })
   return assignments({
     BB_ID: container.id,
     BB_NAME: container.name,
     BB_MODE: workload.mode,
-    BB_ROOTFS: options.rootfs,
-    BB_ROOTFS_BYTES: String(rootfsBytes),
+    ...rootVariables(root, boot.token, nbd),
     BB_HOSTNAME: hostnameOf(container),
     BB_INIT: workload.argv[0]!,
     BB_TTY: options.tty ? '1' : '0',

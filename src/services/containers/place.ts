@@ -2,6 +2,7 @@
 import { AppError } from '../../base/errors.ts'
 import type { RunOptions } from '../../model/container.ts'
 import { matchesRank } from '../../model/machine.ts'
+import type { RootfsKind } from '../../model/rootfs.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 
 /**
@@ -43,15 +44,17 @@ function whyNot(machine: StoredMachine, options: RunOptions, arch: string | unde
 const OVERHEAD_MIB = 256
 
 /**
- * @param rootfsBytes size of the tar that is unpacked into memory
+ * @param kind of the root file system
+ * @param rootBytes what the root takes of the machine's memory
  * @throws {AppError} exhausted when a machine's memory cannot hold it
  */
-export function refuseTooSmall(machine: StoredMachine, image: string, rootfsBytes: number): void {
+export function refuseTooSmall(machine: StoredMachine, image: string, kind: RootfsKind, rootBytes: number): void {
   if (machine.memoryMiB === undefined) return
-  const neededMiB = Math.ceil(rootfsBytes / 2 ** 20) + OVERHEAD_MIB
-  if (neededMiB > machine.memoryMiB)
-    throw new AppError(
-      'exhausted',
-      `Cannot run "${image}" on "${machine.name}" with its root in memory: it needs ${neededMiB} MiB and the machine has ${machine.memoryMiB} MiB`,
-    )
+  const neededMiB = Math.ceil(rootBytes / 2 ** 20) + OVERHEAD_MIB
+  if (neededMiB <= machine.memoryMiB) return
+  const help = rootBytes > 0 ? '; --rootfs lazy needs no room for the image' : ''
+  throw new AppError(
+    'exhausted',
+    `Cannot run "${image}" on "${machine.name}" with --rootfs ${kind}: it needs ${neededMiB} MiB and the machine has ${machine.memoryMiB} MiB${help}`,
+  )
 }

@@ -7,6 +7,7 @@ import { stageEvent } from './events.ts'
 import { refuseTooSmall } from './place.ts'
 import { prepare, type PreparedContainer } from './prepare.ts'
 import { leftOfAllMs } from './record.ts'
+import { rootHashOf, rootMemoryBytes } from './roots.ts'
 import type { LifecycleDeps, Tools, Turn } from './step.ts'
 
 export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
@@ -29,6 +30,8 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
       await powering
       await move(container, 'prepared', () => ({
         imageId: ready.imageId,
+        rootfs: ready.root.kind,
+        ...rootHashOf(ready.root),
         mode: ready.workload.mode,
         command: [...ready.workload.argv],
         // The next stage's budget begins here: a machine that is on early has waited for its image.
@@ -73,7 +76,7 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
         `Cannot run "${container.image}" on "${machine.name}": the image is for ${image.platform.architecture}, the machine is ${machine.arch}`,
       )
     const ready = await prepare(deps, { ...container, imageId: image.id })
-    refuseTooSmall(machine, container.image, ready.rootfs.sizeBytes)
+    refuseTooSmall(machine, container.image, ready.root.kind, rootMemoryBytes(ready.root))
     return ready
   }
 

@@ -1,14 +1,12 @@
 /** Everything that a machine will load for a container, made ready before it may load anything. */
 import { AppError } from '../../base/errors.ts'
-import type { Extent } from '../../formats/extents.ts'
-import { sizeOf } from '../../formats/extents.ts'
 import type { Digest } from '../../formats/oci/digest.ts'
-import { tarExtents } from '../../formats/tar/project.ts'
 import { fileExtents, type Tree, type TreeEntry } from '../../formats/tree/tree.ts'
 import type { Container } from '../../model/container.ts'
+import type { RootfsKind } from '../../model/rootfs.ts'
 import type { BootFile, Prepared } from '../boot/boot.ts'
 import type { Images } from '../images/images.ts'
-import type { BlobStore } from '../images/ports.ts'
+import { chooseRootfs, prepareRoot, refuseIdleOptions, type RootsDeps } from './roots.ts'
 import { resolveWorkload, type Workload } from './workload.ts'
 
 /** Where the kernel and the initrd of a boot come from. */
@@ -17,12 +15,20 @@ export interface KernelSource {
    * The kit's pair, or imported ones by name.
    * @throws {AppError} not_found when there is no kit yet or no import of that name
    */
-  files(arch: string, kernel?: string, initrd?: string): Promise<{ kernel: BootFile; initrd: BootFile }>
+  files(arch: string, kernel?: string, initrd?: string): Promise<KernelFiles>
 }
 
-export interface PrepareDeps {
+export interface KernelFiles {
+  readonly kernel: BootFile
+  readonly initrd: BootFile
+  /** The kinds of root that they can make. */
+  readonly rootfsKinds: ReadonlySet<RootfsKind>
+  /** What a container gets whose person did not say. */
+  readonly rootfsDefault: RootfsKind
+}
+
+export interface PrepareDeps extends RootsDeps {
   readonly images: Images
-  readonly blobs: Pick<BlobStore, 'readExtents'>
   readonly kernels: KernelSource
   /** Kernel parameters that every boot gets, e.g. the console. */
   readonly kernelParams: readonly string[]
@@ -43,23 +49,17 @@ export async function prepare(deps: PrepareDeps, container: Container): Promise<
   const [tree, config] = await Promise.all([deps.images.tree(imageId), deps.images.config(imageId)])
   const { options } = container
   const workload = await resolveWorkload(config.config, options, tree, (entry) => readSmall(deps, entry))
-  const { kernel, initrd } = await deps.kernels.files(config.platform.architecture, options.kernel, options.initrd)
+  const files = await deps.kernels.files(config.platform.architecture, options.kernel, options.initrd)
+  const kind = chooseRootfs(container, files)
+  refuseIdleOptions(options, kind)
   return {
     imageId,
     tree,
     workload,
-    kernel,
-    initrd,
-    rootfs: projection(deps, tarExtents(tree)),
+    kernel: files.kernel,
+    initrd: files.initrd,
+    root: await prepareRoot(deps, container, kind, { imageId, tree }),
     kernelParams: [...deps.kernelParams, ...options.kernelParams],
-  }
-}
-
-/** A file that is made of extents of blobs. */
-export function projection(deps: Pick<PrepareDeps, 'blobs'>, extents: readonly Extent[]): BootFile {
-  return {
-    sizeBytes: sizeOf(extents),
-    open: (from, to, signal) => deps.blobs.readExtents(extents, from, to, signal),
   }
 }
 

@@ -70,6 +70,7 @@ export function clearedForBoot(
     poweredAt: undefined,
     machineOff: undefined,
     ip: undefined,
+    filledAt: undefined,
     outputFrom,
     deadlineAt: atMs + container.options.timeoutSeconds * 1000,
   }

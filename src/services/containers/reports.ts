@@ -2,7 +2,7 @@
 import type { Now } from '../../base/clock.ts'
 import type { Stage } from '../../model/stage.ts'
 import { isBefore } from '../../model/stage.ts'
-import { dieEvent, stageEvent } from './events.ts'
+import { containerEvent, dieEvent, stageEvent } from './events.ts'
 import type { ContainerStore } from './ports.ts'
 import { isComingUpOrRunning, isLive } from './record.ts'
 
@@ -44,6 +44,16 @@ export function createReports({ store, now, poke }: ReportsDeps) {
           : undefined,
       )
       poke(containerId)
+    },
+
+    async filled(containerId: string): Promise<void> {
+      const container = await store.byId(containerId)
+      if (!container) return
+      await store.patch(
+        containerId,
+        (seen) => (isLive(seen) && seen.filledAt === undefined ? { filledAt: now() } : undefined),
+        containerEvent(container, 'filled', 'guest'),
+      )
     },
 
     async exit(containerId: string, exitCode: number): Promise<void> {

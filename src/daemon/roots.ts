@@ -1,0 +1,128 @@
+/** What machines are given as their root beside a tar: devices made of images, the NBD server that serves them, boot profiles. */
+import { join } from 'node:path'
+import type { Now } from '../base/clock.ts'
+import { AppError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Task } from '../base/task.ts'
+import { openDeviceDirectory } from '../drivers/devices/directory.ts'
+import { createDeviceRecords, type DeviceTables } from '../drivers/store/sqlite/devices.ts'
+import { createProfileStore, type ProfileTables } from '../drivers/store/sqlite/profiles.ts'
+import type { SqliteStore } from '../drivers/store/sqlite/database.ts'
+import { extentsOf } from '../formats/extent-map.ts'
+import type { Container } from '../model/container.ts'
+import { createNbdServer } from '../servers/nbd/server.ts'
+import type { BootFile, BootService } from '../services/boot/boot.ts'
+import type { BootStore } from '../services/boot/ports.ts'
+import type { RootsDeps } from '../services/containers/roots.ts'
+import { createDevices, type Device, type Devices } from '../services/devices/devices.ts'
+import type { DeviceFiles } from '../services/devices/ports.ts'
+import type { Images } from '../services/images/images.ts'
+import type { BlobStore } from '../services/images/ports.ts'
+import type { EventBus } from '../services/ports.ts'
+import { renderRanges } from '../services/profiles/profile.ts'
+import { createProfiles, type Profiles } from '../services/profiles/profiles.ts'
+import type { Config } from './config.ts'
+
+export interface RootServicesDeps {
+  readonly config: Config
+  readonly log: Log
+  readonly now: Now
+  readonly database: SqliteStore<DeviceTables & ProfileTables>
+  readonly images: Images
+  readonly blobs: BlobStore
+  readonly boots: BootStore
+  readonly events: EventBus
+  readonly containerById: (containerId: string) => Promise<Container | undefined>
+  /** Which device a token opens; asked only while it serves. */
+  readonly exported: BootService['exported']
+  /** Where the machines are; undefined serves none. */
+  readonly address: string | undefined
+}
+
+export interface RootServices extends AsyncDisposable {
+  readonly devices: Devices
+  readonly profiles: Profiles
+  readonly roots: Omit<RootsDeps, 'blobs'>
+  readonly tasks: readonly Task[]
+  /** Sends whoever has something open in the name of a boot away. */
+  drop(token: string): void
+}
+
+/** Connections of one machine to its device: one that waits for a large read does not hold up a small one. */
+export const NBD_CONNECTIONS = 2
+
+export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
+  const { config, log, now, database, images, blobs, boots, events } = deps
+  const files = await openDeviceDirectory(join(config.dataDir, 'devices'), log)
+  const devices = createDevices({ log, now, images, blobs, files, records: createDeviceRecords(database.db) })
+  const nbd =
+    deps.address === undefined
+      ? undefined
+      : createNbdServer({
+          log: log.with({ server: 'nbd' }),
+          address: deps.address,
+          port: config.nbdPort,
+          threads: config.nbdThreads,
+          async open(token, address) {
+            const rootHash = await deps.exported(token, address)
+            const device = rootHash === undefined ? undefined : await devices.byRootHash(rootHash)
+            return device && { mapPath: device.mapPath, blobPaths: device.blobPaths, record: true }
+          },
+        })
+  const profiles = createProfiles({
+    log,
+    now,
+    boots,
+    events,
+    store: createProfileStore(database.db),
+    watch: {
+      touched: async (token) => (await nbd?.touched(token)) ?? [],
+      bytesSent: async (token) => (await nbd?.bytesSent(token)) ?? 0,
+    },
+    containerById: deps.containerById,
+    blocksOfDevice: async (rootHash) => blocks(await devices.byRootHash(rootHash)),
+  })
+  return {
+    devices,
+    profiles,
+    roots: {
+      devices,
+      deviceFile: (device) => deviceFile(device, files, blobs),
+      async profileOf(rootHash) {
+        const profile = await profiles.of(rootHash)
+        return profile && heldText(renderRanges(profile.ranges))
+      },
+      squashfs: () =>
+        Promise.reject(new AppError('unsupported', 'Cannot make a squashfs of the image: nothing here makes one')),
+    },
+    tasks: nbd === undefined ? [] : [nbd.task],
+    drop: (token) => nbd?.drop(token),
+    [Symbol.asyncDispose]: () => profiles[Symbol.asyncDispose](),
+  }
+}
+
+/** The bytes of a device, for machines that load it whole. Its map is read when somebody does. */
+function deviceFile(device: Device, files: DeviceFiles, blobs: BlobStore): BootFile {
+  return {
+    sizeBytes: device.sizeBytes,
+    etag: device.rootHash,
+    async *open(from, to, signal) {
+      const extents = [...extentsOf(await files.read(device.rootHash), from, to)]
+      yield* blobs.readExtents(extents, 0, to - from, signal)
+    },
+  }
+}
+
+function heldText(text: string): BootFile {
+  const bytes = Buffer.from(text)
+  return {
+    sizeBytes: bytes.length,
+    async *open(from, to) {
+      yield bytes.subarray(from, to)
+    },
+  }
+}
+
+function blocks(device: Device | undefined): number | undefined {
+  return device && device.sizeBytes / 4096
+}
