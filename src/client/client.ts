@@ -5,6 +5,7 @@ import { AppError, ERROR_CODES, type ErrorCode } from '../base/errors.ts'
 import type {
   ConfigEntry,
   ImageDetails,
+  ImageProfileView,
   ImageSummary,
   ImportedFile,
   Kit,
@@ -136,6 +137,10 @@ export function createClient(endpoint: Endpoint) {
       tree: async (ref: string, path: string | undefined, options: Signalled = {}) =>
         (await ask<{ entries: TreeEntryView[] }>('GET', '/v1/images/tree', { query: { ref, path }, ...options }))
           .entries,
+      profile: (ref: string, options: Signalled = {}) =>
+        ask<ImageProfileView>('GET', '/v1/images/profile', { query: { ref }, ...options }),
+      forgetProfile: (ref: string, options: Signalled = {}) =>
+        ask<void>('DELETE', '/v1/images/profile', { query: { ref }, ...options }),
       diff: async (a: string, b: string, options: Signalled = {}) =>
         (await ask<{ changes: TreeChangeView[] }>('GET', '/v1/images/diff', { query: { a, b }, ...options })).changes,
       export: (ref: string, format: 'tar' | 'cpio', options: Signalled = {}) =>

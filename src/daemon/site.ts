@@ -224,6 +224,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     kits,
     containers,
     exec,
+    devices: roots.devices,
+    profiles: roots.profiles,
     uploadDir,
     version: VERSION,
     config: entries,

@@ -60,6 +60,32 @@ export const imageDetails = imageSummary.extend({
 })
 export type ImageDetails = z.infer<typeof imageDetails>
 
+export const imageProfile = z.object({
+  imageId: z.string(),
+  rootHash: z.string().optional().describe('of the block device that machines are given of it'),
+  deviceBytes: z.int().optional(),
+  profile: z
+    .object({
+      touchedBytes: z.int(),
+      share: z.number().describe('of the device: 0 to 1'),
+      ranges: z.int(),
+      recordedAt: z.int(),
+    })
+    .optional(),
+  boots: z
+    .array(
+      z.object({
+        isAhead: z.boolean().describe('whether the profile was fetched ahead'),
+        bootMs: z.int().describe('from the initrd to running, milliseconds'),
+        bytesSent: z.int(),
+        at: z.int(),
+        containerId: z.string(),
+      }),
+    )
+    .describe('the last boot with and the last one without it'),
+})
+export type ImageProfileView = z.infer<typeof imageProfile>
+
 export const treeEntry = z.object({
   path: z.string(),
   type: z.enum(['file', 'directory', 'symlink', 'char', 'block', 'fifo']),

@@ -9,12 +9,13 @@ import { eventRoutes } from './events.ts'
 import { imageRoutes, type ImageRoutesDeps } from './images.ts'
 import { kitRoutes, type KitRoutesDeps } from './kits.ts'
 import { machineRoutes, type MachineRoutesDeps } from './machines.ts'
+import { profileRoutes, type ProfileRoutesDeps } from './profiles.ts'
 import { errorResponse, newRouter } from './router.ts'
 import { systemRoutes, type SystemRoutesDeps } from './system.ts'
 import type { EventBus } from '../../services/ports.ts'
 
 export interface ApiDeps
-  extends ContainerRoutesDeps, ImageRoutesDeps, KitRoutesDeps, MachineRoutesDeps, SystemRoutesDeps {
+  extends ContainerRoutesDeps, ImageRoutesDeps, KitRoutesDeps, MachineRoutesDeps, ProfileRoutesDeps, SystemRoutesDeps {
   readonly log: Log
   readonly events: EventBus
   readonly version: string
@@ -36,6 +37,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
   app.route('/', systemRoutes(deps))
   app.route('/v1', machineRoutes(deps))
   app.route('/v1', imageRoutes(deps))
+  app.route('/v1', profileRoutes(deps))
   app.route('/v1', kitRoutes(deps))
   app.route('/v1', containerRoutes(deps))
   app.route('/v1', eventRoutes(deps.events))

@@ -71,6 +71,9 @@ export function clearedForBoot(
     machineOff: undefined,
     ip: undefined,
     filledAt: undefined,
+    // Decided anew with the image: its tag may stand for another one by now.
+    rootfs: undefined,
+    rootHash: undefined,
     outputFrom,
     deadlineAt: atMs + container.options.timeoutSeconds * 1000,
   }

@@ -101,6 +101,11 @@ export function createDevices(deps: DevicesDeps) {
       }
     },
 
+    /** The device of an image where there is one; none is made. */
+    async known(imageId: Digest): Promise<DeviceRecord | undefined> {
+      return records.byKey(keyOf((await images.layers(imageId)).map(({ diffId }) => diffId)))
+    },
+
     /** All devices, each with an image that it is of where one is here still. */
     async list(): Promise<(StoredDevice & { readonly imageId?: Digest })[]> {
       const imagesByKey = new Map<string, Digest>()
