@@ -22,8 +22,8 @@ const faults = [
   { name: 'EIO', inject: 'error=EIO' },
   { name: 'SIGKILL', inject: 'signal=KILL' },
 ]
-/** Counted for each thread: the writer of a layer syncs its blob and index, the main thread directories and the database. */
-const SYNCS = [1, 2, 3, 4, 6, 8]
+/** Counted for each thread: the writer of a layer syncs its blob, leaves and index, the main thread directories and the database. */
+const SYNCS = [1, 2, 3, 4, 5, 6, 8]
 
 test('a pull that is stopped at any sync leaves the store good', { skip }, async () => {
   await using registry = await startRegistry()
@@ -63,7 +63,7 @@ test('a pull that is stopped at any sync leaves the store good', { skip }, async
         [],
         what,
       )
-      assert.equal(bench.files().length, 4, what)
+      assert.equal(bench.files().length, 6, what)
     }
   assert.ok(failed >= faults.length * 3, `only ${failed} of the faults did anything`)
 })

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -10,7 +20,9 @@ import { AppError } from '../../base/errors.ts'
 import { quietLog } from '../../base/log.ts'
 import type { Extent } from '../../formats/extents.ts'
 import { parseDigest } from '../../formats/oci/digest.ts'
+import { createTarIndexer } from '../../formats/tar/indexer.ts'
 import { tarOf } from '../../formats/tar/tar-maker.ts'
+import { leafFileOf, leavesOf } from '../../formats/verity/sample.ts'
 import { sha256 } from '../../services/images/layout-maker.ts'
 import type { LayerSource } from '../../services/images/ports.ts'
 import { decompress, DECOMPRESSION_LIMITS, sniff } from './decompress.ts'
@@ -151,6 +163,74 @@ test('a layer is there with its index, and after a restart, and then is not', ()
     assert.deepEqual([await store.list(), await store.has(diffId)], [[], false])
     await assert.rejects(store.open(diffId), (error: AppError) => error.code === 'not_found')
     await assert.rejects(store.index(diffId), (error: AppError) => error.code === 'not_found')
+  }))
+
+/** What the leaves of `plain` must be. */
+const leaves = (() => {
+  const runs: [number, number][] = []
+  const indexer = createTarIndexer({}, (offset, length) => runs.push([offset, length]))
+  indexer.push(plain)
+  return leavesOf(plain, runs)
+})()
+
+test('a layer comes in with the leaves of its files', () =>
+  withStore(async (open, path) => {
+    const file = `${join(path, 'blobs/sha256', diffId.slice(7, 9), diffId.slice(7))}.leaves`
+    {
+      await using store = await open()
+      await store.ingest(sourceOf(gzipSync(plain)).source, () => {}, never)
+      assert.equal(leaves.offsets.length, 200)
+      assert.deepEqual(await store.leaves(diffId), leaves)
+    }
+    await using store = await open()
+    assert.deepEqual(await store.leaves(diffId), leaves)
+    await store.remove(diffId)
+    assert.equal(existsSync(file), false)
+    await assert.rejects(store.leaves(diffId), (error: AppError) => error.code === 'not_found')
+    writeFileSync(file, 'of no layer')
+    await (await open())[Symbol.asyncDispose]()
+    assert.equal(existsSync(file), false)
+  }))
+
+test('leaves that are lost or damaged are made again, once for all who ask, and not of a damaged layer', () =>
+  withStore(async (open, path) => {
+    await using store = await open()
+    await store.ingest(sourceOf(plain).source, () => {}, never)
+    const blob = join(path, 'blobs/sha256', diffId.slice(7, 9), diffId.slice(7))
+    const file = `${blob}.leaves`
+    const whole = readFileSync(file)
+    const damages = [
+      () => rmSync(file),
+      () => truncateSync(file, 100),
+      () => writeFileSync(file, Buffer.concat([whole, Buffer.alloc(1)])),
+      () => writeFileSync(file, leafFileOf(Buffer.alloc(1024), [])),
+    ]
+    for (const damage of damages) {
+      damage()
+      const tables = await Promise.all([store.leaves(diffId), store.leaves(diffId)])
+      assert.equal(tables[0], tables[1])
+      assert.deepEqual(tables[0], leaves)
+      assert.ok(readFileSync(file).equals(whole))
+    }
+    assert.deepEqual(readdirSync(join(path, 'incoming')), [])
+    rmSync(file)
+    const rotten = Buffer.from(plain)
+    rotten[1_000_000]! ^= 1
+    writeFileSync(blob, rotten)
+    await assert.rejects(store.leaves(diffId), (error: AppError) => {
+      return error.code === 'internal' && /it is damaged; remove the image and pull it again/.test(error.message)
+    })
+    assert.deepEqual([existsSync(file), readdirSync(join(path, 'incoming'))], [false, []])
+  }))
+
+test('a stored layer is plain, whatever its first bytes look like', () =>
+  withStore(async (open, path) => {
+    await using store = await open()
+    const odd = tarOf({ name: '\x1f\x8b', data: 'x'.repeat(5000) })
+    const diffId = parseDigest(sha256(odd))
+    await store.ingest(sourceOf(gzipSync(odd), { diffId }).source, () => {}, never)
+    rmSync(`${join(path, 'blobs/sha256', diffId.slice(7, 9), diffId.slice(7))}.leaves`)
+    assert.deepEqual(await store.leaves(diffId), leavesOf(odd, [[512, 5000]]))
   }))
 
 test('what arrived before a failure is not asked for again', () =>

@@ -1,6 +1,6 @@
 /**
- * Layers in a directory, uncompressed, each under its diff id with its index beside it. A layer appears by a rename after its
- * bytes, its index and their digests are good and on disk; what is under way lies in `incoming/`.
+ * Layers in a directory, uncompressed, each under its diff id with its index and its leaves beside it. A layer appears by a rename
+ * after its bytes, its index and their digests are good and on disk; what is under way lies in `incoming/`.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
@@ -12,6 +12,7 @@ import { isDigest, parseDigest, type Digest } from '../../formats/oci/digest.ts'
 import { parseLayerIndex } from '../../formats/tar/index-codec.ts'
 import type { LayerIndex } from '../../formats/tar/layer-index.ts'
 import type { TarLimits } from '../../formats/tar/limits.ts'
+import { parseLeafTable, type LeafTable } from '../../formats/verity/leaves.ts'
 import type { BlobStore, LayerSource, OnIngest, StoredLayer } from '../../services/images/ports.ts'
 import { DECOMPRESSION_LIMITS, type DecompressionLimits } from './decompress.ts'
 import type { IngestJob, Ingested } from './ingest.ts'
@@ -20,8 +21,9 @@ import {
   ALGORITHMS,
   blobPath,
   digestOfFile,
-  digestOfIndexFile,
+  digestOfSideFile,
   indexPath,
+  leavesPath,
   partPath,
   storePaths,
   type StorePaths,
@@ -66,6 +68,8 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
   readonly #threads: LayerThreads
   /** Parts that a transfer writes to now. */
   readonly #partsInUse = new Set<string>()
+  /** Tables of leaves that are made now. */
+  readonly #leavesUnderWay = new Map<Digest, Promise<LeafTable>>()
   #usedBytes = 0
 
   constructor(config: BlobDirectoryConfig, paths: StorePaths) {
@@ -82,7 +86,7 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
     this.#threads.warm()
   }
 
-  /** Removes unfinished files, indexes without their layer and parts beyond the bounds; counts what there is. */
+  /** Removes unfinished files, indexes and leaves without their layer and parts beyond the bounds; counts what there is. */
   async clean(): Promise<void> {
     for (const name of await readdir(this.#paths.incoming))
       if (!name.endsWith('.part')) await rm(join(this.#paths.incoming, name), { force: true, recursive: true })
@@ -91,7 +95,7 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
     this.#usedBytes = 0
     for (const diffId of blobs) this.#usedBytes += (await stat(blobPath(this.#paths, diffId))).size
     for await (const { algorithm, directory, name } of this.#files()) {
-      const digest = digestOfIndexFile(algorithm, name)
+      const digest = digestOfSideFile(algorithm, name)
       if (digest !== undefined && !blobs.has(digest)) await rm(join(directory, name), { force: true })
     }
   }
@@ -159,6 +163,17 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
     }
   }
 
+  async leaves(diffId: Digest): Promise<LeafTable> {
+    const stored = await this.#storedLeaves(diffId)
+    if (stored !== undefined) return stored
+    let making = this.#leavesUnderWay.get(diffId)
+    if (making === undefined) {
+      making = this.#makeLeaves(diffId).finally(() => this.#leavesUnderWay.delete(diffId))
+      this.#leavesUnderWay.set(diffId, making)
+    }
+    return making
+  }
+
   async open(diffId: Digest): Promise<OpenBlob> {
     try {
       const file = await open(blobPath(this.#paths, diffId), 'r')
@@ -185,9 +200,10 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
   async remove(diffId: Digest): Promise<void> {
     const path = blobPath(this.#paths, diffId)
     const size = await sizeOfFile(path)
-    // The blob first: an index alone is nothing, and is cleaned at the next start.
+    // The blob first: what is beside it is nothing alone, and is cleaned at the next start.
     await rm(path, { force: true })
     await rm(indexPath(this.#paths, diffId), { force: true })
+    await rm(leavesPath(this.#paths, diffId), { force: true })
     this.#usedBytes -= size ?? 0
   }
 
@@ -198,32 +214,41 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
     signal: AbortSignal,
   ): Promise<StoredLayer> {
     const staged = join(this.#paths.incoming, randomUUID())
+    const layerPaths = { blob: `${staged}.tmp`, index: `${staged}.index.tmp` }
     const job: IngestJob = {
       name: source.name,
       digest: source.digest,
       sizeBytes: source.sizeBytes,
       diffId: source.diffId,
       partPath: part,
-      blobPath: `${staged}.tmp`,
-      indexPath: `${staged}.index.tmp`,
+      layerPaths,
+      leavesPath: `${staged}.leaves.tmp`,
       roomBytes: this.#roomBytes(),
-      decompression: { ...DECOMPRESSION_LIMITS, ...this.#config.decompression },
-      tar: this.#config.tar ?? {},
+      ...this.#limits(),
     }
     try {
       const from = { open: source.open.bind(source), onProgress: onIngest }
       const ingested = await this.#threads.run(job, from, signal)
-      await this.#publish(job, ingested)
+      await this.#publish({ ...job, layerPaths }, ingested)
       if (part !== undefined) await rm(part, { force: true })
       const { diffId, digest, sizeBytes, transferBytes } = ingested
       return { diffId, digest, sizeBytes, transferBytes }
     } finally {
-      await rm(job.blobPath, { force: true })
-      await rm(job.indexPath, { force: true })
+      for (const path of [layerPaths.blob, layerPaths.index, job.leavesPath]) await rm(path, { force: true })
     }
   }
 
-  async #publish(job: IngestJob, { diffId, sizeBytes }: Ingested): Promise<void> {
+  #limits(): Pick<IngestJob, 'decompression' | 'tar'> {
+    return {
+      decompression: { ...DECOMPRESSION_LIMITS, ...this.#config.decompression },
+      tar: this.#config.tar ?? {},
+    }
+  }
+
+  async #publish(
+    job: IngestJob & { readonly layerPaths: { readonly blob: string; readonly index: string } },
+    { diffId, sizeBytes }: Ingested,
+  ): Promise<void> {
     if (await this.has(diffId)) return
     if (sizeBytes > this.#roomBytes())
       throw new AppError(
@@ -233,8 +258,9 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
     const target = blobPath(this.#paths, diffId)
     await mkdir(dirname(target), { recursive: true, mode: 0o700 })
     try {
-      await rename(job.indexPath, indexPath(this.#paths, diffId))
-      await rename(job.blobPath, target)
+      await rename(job.leavesPath, leavesPath(this.#paths, diffId))
+      await rename(job.layerPaths.index, indexPath(this.#paths, diffId))
+      await rename(job.layerPaths.blob, target)
       this.#usedBytes += sizeBytes
       await syncDirectory(dirname(target))
       await syncDirectory(dirname(dirname(target)))
@@ -242,6 +268,56 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
       // What may not outlast a power cut must not look as if it were there.
       await this.remove(diffId)
       throw error
+    }
+  }
+
+  /** The table that lies beside the layer; undefined where there is none, or one that is of no use. */
+  async #storedLeaves(diffId: Digest): Promise<LeafTable | undefined> {
+    const blobBytes = await this.sizeBytes(diffId)
+    try {
+      const table = parseLeafTable(await readFile(leavesPath(this.#paths, diffId)))
+      if (table.blobBytes === blobBytes) return table
+      this.#config.log.warn('leaves of a layer are of another one, making them again', { diffId })
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined
+      if (!(error instanceof WireError)) throw error
+      this.#config.log.warn('leaves of a layer are damaged, making them again', { diffId, why: error.message })
+    }
+    return undefined
+  }
+
+  /** Makes the table of a stored layer, whose diff id is verified by the way: leaves of damaged bytes would bless them. */
+  async #makeLeaves(diffId: Digest): Promise<LeafTable> {
+    await using blob = await this.open(diffId)
+    const job: IngestJob = {
+      name: `the leaves of layer ${diffId}`,
+      digest: undefined,
+      sizeBytes: blob.sizeBytes,
+      diffId,
+      partPath: undefined,
+      layerPaths: undefined,
+      leavesPath: join(this.#paths.incoming, `${randomUUID()}.leaves.tmp`),
+      roomBytes: Number.MAX_SAFE_INTEGER,
+      ...this.#limits(),
+    }
+    const from = {
+      open: (offset: number, signal: AbortSignal) => blob.stream(offset, blob.sizeBytes, signal),
+      onProgress: () => {},
+    }
+    try {
+      await this.#threads.run(job, from, new AbortController().signal)
+      const table = parseLeafTable(await readFile(job.leavesPath))
+      const target = leavesPath(this.#paths, diffId)
+      await rename(job.leavesPath, target)
+      await syncDirectory(dirname(target))
+      return table
+    } catch (cause) {
+      if (!isBadContent(cause)) throw cause
+      throw new AppError('internal', `Cannot read layer ${diffId}: it is damaged; remove the image and pull it again`, {
+        cause,
+      })
+    } finally {
+      await rm(job.leavesPath, { force: true })
     }
   }
 

@@ -9,6 +9,7 @@ import { parseDigest, type Digest } from '../../formats/oci/digest.ts'
 import { serializeLayerIndex } from '../../formats/tar/index-codec.ts'
 import { createTarIndexer } from '../../formats/tar/indexer.ts'
 import type { TarLimits } from '../../formats/tar/limits.ts'
+import { LeafHasher } from '../../formats/verity/leaves.ts'
 import { decompress, type DecompressionLimits } from './decompress.ts'
 
 /** Plain data, so that it can be handed to a thread. */
@@ -20,9 +21,10 @@ export interface IngestJob {
   readonly diffId: Digest | undefined
   /** Where arrived bytes are kept, and may be from an earlier attempt; undefined to keep none. */
   readonly partPath: string | undefined
-  /** Where the plain layer and its index are written. */
-  readonly blobPath: string
-  readonly indexPath: string
+  /** Where the plain layer and its index are written; undefined for a stored layer, of which only the leaves are made. */
+  readonly layerPaths: { readonly blob: string; readonly index: string } | undefined
+  /** Where the digests of the blocks of the layer's files are written. */
+  readonly leavesPath: string
   /** Free space that the store grants. */
   readonly roomBytes: number
   readonly decompression: DecompressionLimits
@@ -52,9 +54,10 @@ const READ_BYTES = 1 << 20
  */
 export async function ingestLayer(job: IngestJob, feed: Feed, onAllArrived: () => void): Promise<Ingested> {
   const raw = new RawLayer(job, feed)
-  const out = openSync(job.blobPath, 'wx', 0o600)
+  const out = job.layerPaths === undefined ? undefined : openSync(job.layerPaths.blob, 'wx', 0o600)
+  const leaves = openSync(job.leavesPath, 'wx', 0o600)
   try {
-    const plain = await unpack(job, raw, out).catch((error: unknown) => explainDamage(error, raw))
+    const plain = await unpack(job, raw, out, leaves).catch((error: unknown) => explainDamage(error, raw))
     await raw.drain()
     onAllArrived()
     const digest = raw.check()
@@ -63,8 +66,11 @@ export async function ingestLayer(job: IngestJob, feed: Feed, onAllArrived: () =
         'invalid',
         `Cannot store ${job.name}: unpacked, its digest is ${plain.diffId}, not ${job.diffId}`,
       )
-    fdatasyncSync(out)
-    writeSynced(job.indexPath, plain.index)
+    fdatasyncSync(leaves)
+    if (job.layerPaths !== undefined) {
+      fdatasyncSync(out!)
+      writeSynced(job.layerPaths.index, plain.index)
+    }
     return {
       diffId: plain.diffId,
       digest,
@@ -75,7 +81,8 @@ export async function ingestLayer(job: IngestJob, feed: Feed, onAllArrived: () =
   } catch (error) {
     throw storeError(job, error)
   } finally {
-    closeSync(out)
+    if (out !== undefined) closeSync(out)
+    closeSync(leaves)
     raw.close()
   }
 }
@@ -86,21 +93,26 @@ interface Unpacked {
   readonly index: Uint8Array
 }
 
-async function unpack(job: IngestJob, raw: RawLayer, out: number): Promise<Unpacked> {
+async function unpack(job: IngestJob, raw: RawLayer, out: number | undefined, leaves: number): Promise<Unpacked> {
   const algorithm = job.diffId?.startsWith('sha512:') === true ? 'sha512' : 'sha256'
   const hash = createHash(algorithm)
-  const indexer = createTarIndexer(job.tar)
+  const hasher = new LeafHasher((bytes, at) => writeAll(leaves, bytes, at))
+  const indexer = createTarIndexer(job.tar, (offset, length) => hasher.run(offset, length))
   let sizeBytes = 0
-  for await (const chunk of decompress(raw, job.name, job.decompression)) {
+  // What is stored is plain, whatever its first bytes look like.
+  const plain = job.layerPaths === undefined ? raw : decompress(raw, job.name, job.decompression)
+  for await (const chunk of plain) {
     if (sizeBytes + chunk.length > job.roomBytes)
       throw new AppError('exhausted', `Cannot store ${job.name}: the store has room for ${job.roomBytes} bytes more`)
     // The index first: it is the one to refuse.
     indexer.push(chunk)
     hash.update(chunk)
-    writeAll(out, chunk)
+    hasher.push(chunk)
+    if (out !== undefined) writeAll(out, chunk)
     sizeBytes += chunk.length
   }
   const index = serializeLayerIndex(indexer.end())
+  hasher.end()
   return { diffId: parseDigest(`${algorithm}:${hash.digest('hex')}`), sizeBytes, index }
 }
 
@@ -216,8 +228,10 @@ class RawLayer implements AsyncIterable<Uint8Array> {
   }
 }
 
-function writeAll(file: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at)
+/** @param position where in the file; by default behind what was written */
+function writeAll(file: number, bytes: Uint8Array, position?: number): void {
+  for (let at = 0; at < bytes.length;)
+    at += writeSync(file, bytes, at, undefined, position === undefined ? undefined : position + at)
 }
 
 function writeSynced(path: string, bytes: Uint8Array): void {

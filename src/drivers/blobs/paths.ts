@@ -17,6 +17,7 @@ export interface StorePaths {
 
 export const ALGORITHMS = Object.keys(DIGEST_HEX_LENGTH) as DigestAlgorithm[]
 const INDEX_SUFFIX = '.index'
+const LEAVES_SUFFIX = '.leaves'
 
 export function storePaths(root: string): StorePaths {
   return { root, blobs: join(root, 'blobs'), incoming: join(root, 'incoming') }
@@ -33,6 +34,11 @@ export function indexPath(paths: StorePaths, diffId: Digest): string {
   return blobPath(paths, diffId) + INDEX_SUFFIX
 }
 
+/** The digests of the blocks of its files, too. */
+export function leavesPath(paths: StorePaths, diffId: Digest): string {
+  return blobPath(paths, diffId) + LEAVES_SUFFIX
+}
+
 /** Compressed bytes of a transfer that is not finished. */
 export function partPath(paths: StorePaths, digest: Digest): string {
   const { algorithm, hex } = digestParts(digest)
@@ -45,7 +51,9 @@ export function digestOfFile(algorithm: DigestAlgorithm, name: string): Digest |
   return isDigest(digest) ? digest : undefined
 }
 
-/** The digest of the layer that an index file belongs to; undefined for all other files. */
-export function digestOfIndexFile(algorithm: DigestAlgorithm, name: string): Digest | undefined {
-  return name.endsWith(INDEX_SUFFIX) ? digestOfFile(algorithm, name.slice(0, -INDEX_SUFFIX.length)) : undefined
+/** The digest of the layer that an index or a table of leaves belongs to; undefined for all other files. */
+export function digestOfSideFile(algorithm: DigestAlgorithm, name: string): Digest | undefined {
+  for (const suffix of [INDEX_SUFFIX, LEAVES_SUFFIX])
+    if (name.endsWith(suffix)) return digestOfFile(algorithm, name.slice(0, -suffix.length))
+  return undefined
 }

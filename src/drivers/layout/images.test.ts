@@ -152,7 +152,7 @@ test('imports: rootfs tars of each compression, archives of images, a URL', asyn
   server.closeAllConnections()
   await new Promise((resolve) => server.close(resolve))
   // The archives themselves are not kept.
-  assert.equal(bench.files().length, 2 * 4)
+  assert.equal(bench.files().length, 3 * 4)
 })
 
 test('an import that is interrupted leaves nothing', async () => {

@@ -23,9 +23,12 @@ export interface TarIndexer {
   end(): LayerIndex
 }
 
+/** Told of `length` bytes of file data at `offset` of the archive, in ascending order, before they are passed. */
+export type OnRun = (offset: number, length: number) => void
+
 /** A push-style reader that turns one layer's tar into its index. `limits` replaces single defaults of TAR_LIMITS. */
-export function createTarIndexer(limits: Partial<TarLimits> = {}): TarIndexer {
-  const state = new IndexerState({ ...TAR_LIMITS, ...limits })
+export function createTarIndexer(limits: Partial<TarLimits> = {}, onRun?: OnRun): TarIndexer {
+  const state = new IndexerState({ ...TAR_LIMITS, ...limits }, onRun)
   return { push: (chunk) => state.push(chunk), end: () => state.end() }
 }
 
@@ -38,6 +41,7 @@ const GLOBAL_KEYS =
 class IndexerState {
   readonly #limits: TarLimits
   readonly #budget: Budget
+  readonly #onRun: OnRun | undefined
   readonly #index = new PackedIndexWriter()
   readonly #globals: PaxRecords['values'] = new Map()
   #headers: PendingHeaders = {}
@@ -57,8 +61,9 @@ class IndexerState {
   #entryOffset = 0
   #failure: unknown
 
-  constructor(limits: TarLimits) {
+  constructor(limits: TarLimits, onRun: OnRun | undefined) {
     this.#limits = limits
+    this.#onRun = onRun
     this.#budget = createBudget(limits)
   }
 
@@ -219,7 +224,9 @@ class IndexerState {
   }
 
   #finish(entry: LayerEntry, size: number, packedBytes: number, map: SparseMap | undefined): void {
-    this.#budget.index(this.#index.add(placeEntry(entry, size, this.#position, packedBytes, map, this.#budget)))
+    const placed = placeEntry(entry, size, this.#position, packedBytes, map, this.#budget)
+    this.#budget.index(this.#index.add(placed))
+    if (this.#onRun !== undefined) for (const { offset, length } of placed.data) this.#onRun(offset, length)
     this.#passData(packedBytes)
   }
 

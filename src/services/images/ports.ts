@@ -2,6 +2,7 @@
 import type { Extent } from '../../formats/extents.ts'
 import type { Digest } from '../../formats/oci/digest.ts'
 import type { LayerIndex } from '../../formats/tar/layer-index.ts'
+import type { LeafTable } from '../../formats/verity/leaves.ts'
 import type { ImageRecord } from './image.ts'
 
 /** Where the bytes of a layer come from, compressed or not. */
@@ -56,6 +57,11 @@ export interface BlobStore {
   ingest(source: LayerSource, onIngest: OnIngest, signal: AbortSignal): Promise<StoredLayer>
   /** @throws {AppError} `not_found`; `internal` when it is damaged */
   index(diffId: Digest): Promise<LayerIndex>
+  /**
+   * The digests of the blocks of the layer's files, which are made while it comes in; where they are lost, made again of the layer.
+   * @throws {AppError} `not_found`; `internal` when the layer is damaged
+   */
+  leaves(diffId: Digest): Promise<LeafTable>
   /** @throws {AppError} `not_found` */
   open(diffId: Digest): Promise<BlobReader>
   /** Bytes `from` to `to` of a projection. @throws {AppError} `not_found` or `internal` when a blob is missing or short */
