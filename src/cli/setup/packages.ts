@@ -63,6 +63,7 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['fio', 'fio'],
   ['nfs-ganesha', 'ganesha.nfsd'],
   ['nfs-ganesha-vfs', '/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so'],
+  ['libnfs-utils', 'nfs-ls'],
   ['zsh', 'zsh'],
   ['fish', 'fish'],
 ]
