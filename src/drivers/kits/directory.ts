@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { explain, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { BootFileKind, ImportedBootFile, KeptKit, KitStore } from '../../services/kits/ports.ts'
-import { ASIDE, asideIn, makeDirectory, replaceFile, syncDirectory, writeSynced } from './durable.ts'
+import { ASIDE, asideIn, makeDirectory, replaceFile, syncDirectory, writeSynced } from '../durable.ts'
 
 const FOLDERS = { kernel: 'kernels', initrd: 'initrds' } as const
 /** A kit of the first architecture had the only default once: it keeps the plain name. */
