@@ -11,6 +11,8 @@ import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { fileAt } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
+import { openDeviceDirectory } from '../drivers/devices/directory.ts'
+import { diskOf, sizeOfTree } from '../drivers/disk.ts'
 import { openKitDirectory } from '../drivers/kits/directory.ts'
 import { readGuestFiles } from '../drivers/kits/guest-files.ts'
 import { openBootFile } from '../drivers/kits/open-boot-file.ts'
@@ -40,6 +42,7 @@ import { createImages } from '../services/images/create.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createMachines } from '../services/machines/machines.ts'
 import { createPower } from '../services/power/power.ts'
+import { createStoreCare } from '../services/store/care.ts'
 import type { EffectiveConfig } from './config.ts'
 import { findInterface } from './interface.ts'
 import { openNetwork } from './network.ts'
@@ -68,6 +71,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   // Images and kits
   let containers: ContainersService | undefined
   const blobs = stack.use(await openBlobDirectory({ log, now, path: dir('images') }))
+  const devices = await openDeviceDirectory(dir('devices'), log)
   const registry = stack.use(createRegistry(registryConfig(config, log)))
   const images = createImages({
     log,
@@ -168,6 +172,20 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     }),
   )
   const exec = createExec({ containers, agent, blobs })
+  const care = createStoreCare({
+    log,
+    now,
+    images,
+    blobs,
+    devices,
+    logs,
+    kits,
+    containers,
+    machineIds: async () => new Set((await machineStore.list()).map(({ id }) => id)),
+    disk: () => diskOf(config.dataDir),
+    uploads: () => sizeOfTree(uploadDir),
+  })
+  await care.tidy()
 
   // Servers
   const problems: (() => string[])[] = []
@@ -190,6 +208,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     images,
     blobs,
     kits,
+    care,
     containers,
     exec,
     uploadDir,
