@@ -40,6 +40,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   machine: { group: SITE, load: async () => (await import('./verbs/machine.ts')).register },
   kit: { group: SITE, load: async () => (await import('./verbs/kit.ts')).register },
   rack: { group: SITE, load: async () => (await import('./verbs/rack.ts')).register },
+  system: { group: SERVER, load: async () => (await import('./verbs/system.ts')).register },
   info: { group: SERVER, load: async () => (await import('./verbs/info.ts')).register },
   config: { group: SERVER, load: async () => (await import('./verbs/config.ts')).register },
   version: { group: SERVER, load: async () => (await import('./verbs/version.ts')).register },

@@ -22,6 +22,7 @@ import type {
 } from '../model/api.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
+import type { PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
 import type { Arch, Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
 import type { Channel } from './channel.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -145,6 +146,12 @@ export function createClient(endpoint: Endpoint) {
         (await ask<{ changes: TreeChangeView[] }>('GET', '/v1/images/diff', { query: { a, b }, ...options })).changes,
       export: (ref: string, format: 'tar' | 'cpio', options: Signalled = {}) =>
         octets('/v1/images/export', { ref, format }, options),
+    },
+
+    store: {
+      usage: (options: Signalled = {}) => ask<StoreUsage>('GET', '/v1/system/df', options),
+      prune: (request: PruneRequest, options: Signalled = {}) =>
+        ask<PruneReport>('POST', '/v1/system/prune', { json: request, ...options }),
     },
 
     kits: {

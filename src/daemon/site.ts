@@ -11,6 +11,7 @@ import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { fileAt } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
+import { diskOf, sizeOfTree } from '../drivers/disk.ts'
 import { openKitDirectory } from '../drivers/kits/directory.ts'
 import { readGuestFiles } from '../drivers/kits/guest-files.ts'
 import { openBootFile } from '../drivers/kits/open-boot-file.ts'
@@ -44,6 +45,7 @@ import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createMachines } from '../services/machines/machines.ts'
 import { rootfsKindsOf } from '../services/kits/rootfs-kinds.ts'
 import { createPower } from '../services/power/power.ts'
+import { createStoreCare } from '../services/store/care.ts'
 import type { EffectiveConfig } from './config.ts'
 import { findInterface } from './interface.ts'
 import { openNetwork } from './network.ts'
@@ -200,6 +202,20 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     }),
   )
   const exec = createExec({ containers, agent, blobs })
+  const care = createStoreCare({
+    log,
+    now,
+    images,
+    blobs,
+    devices: roots.devices,
+    logs,
+    kits,
+    containers,
+    machineIds: async () => new Set((await machineStore.list()).map(({ id }) => id)),
+    disk: () => diskOf(config.dataDir),
+    uploads: () => sizeOfTree(uploadDir),
+  })
+  await care.tidy()
 
   // Servers
   const problems: (() => string[])[] = []
@@ -222,6 +238,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     images,
     blobs,
     kits,
+    care,
     containers,
     exec,
     devices: roots.devices,

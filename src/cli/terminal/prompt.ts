@@ -1,4 +1,5 @@
-/** Asks for a password without showing it. */
+/** Asks the person at the terminal: for a password without showing it, for a yes. */
+import { createInterface } from 'node:readline'
 import { AppError } from '../../base/errors.ts'
 import type { Session } from '../session.ts'
 import { release } from './pump.ts'
@@ -38,5 +39,27 @@ export async function askPassword(session: Session, question: string): Promise<s
     stdin.setRawMode?.(false)
     release(stdin)
     stderr.write('\n')
+  }
+}
+
+/**
+ * Asks on the terminal whether to go on.
+ * @param doing what is asked for, as errors name it  @param flag what answers without asking
+ * @returns whether the answer begins with y
+ * @throws {AppError} invalid, when standard input is not a terminal
+ */
+export async function askYes(session: Session, doing: string, flag: string): Promise<boolean> {
+  const { stdin, stderr } = session.io
+  if (stdin.isTTY !== true)
+    throw new AppError('invalid', `Cannot ask whether to ${doing}: standard input is not a terminal; use ${flag}`)
+  stderr.write('Are you sure you want to continue? [y/N] ')
+  const lines = createInterface({ input: stdin, signal: session.signal })
+  try {
+    for await (const line of lines) return /^y(es)?$/i.test(line.trim())
+    session.signal.throwIfAborted()
+    return false
+  } finally {
+    lines.close()
+    release(stdin)
   }
 }

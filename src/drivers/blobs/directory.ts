@@ -3,6 +3,7 @@
  * after its bytes, its index and their digests are good and on disk; what is under way lies in `incoming/`.
  */
 import { randomUUID } from 'node:crypto'
+import { rmSync, type Stats } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
@@ -14,17 +15,20 @@ import type { LayerIndex } from '../../formats/tar/layer-index.ts'
 import type { TarLimits } from '../../formats/tar/limits.ts'
 import { parseLeafTable, type LeafTable } from '../../formats/verity/leaves.ts'
 import type { BlobStore, LayerSource, OnIngest, StoredLayer } from '../../services/images/ports.ts'
+import type { BlobFiles, StoredBlob, Transfer } from '../../services/store/ports.ts'
 import { DECOMPRESSION_LIMITS, type DecompressionLimits } from './decompress.ts'
 import type { IngestJob, Ingested } from './ingest.ts'
 import { LayerThreads } from './layer-threads.ts'
 import {
   ALGORITHMS,
   blobPath,
-  digestOfFile,
   digestOfSideFile,
+  digestOfFile,
+  digestOfPartFile,
   indexPath,
   leavesPath,
   partPath,
+  rottenPath,
   storePaths,
   type StorePaths,
 } from './paths.ts'
@@ -52,7 +56,7 @@ const DEFAULT_INCOMING_MS = 7 * 24 * 3600_000
 const MAX_INDEX_BYTES = 32 * 1024 ** 2
 
 /** Opens the store, makes its directories, and removes what an earlier process left behind that is of no use. */
-export async function openBlobDirectory(config: BlobDirectoryConfig): Promise<BlobStore & AsyncDisposable> {
+export async function openBlobDirectory(config: BlobDirectoryConfig): Promise<BlobStore & BlobFiles & AsyncDisposable> {
   const paths = storePaths(config.path)
   for (const algorithm of ALGORITHMS) await mkdir(join(paths.blobs, algorithm), { recursive: true, mode: 0o700 })
   await mkdir(paths.incoming, { recursive: true, mode: 0o700 })
@@ -62,7 +66,7 @@ export async function openBlobDirectory(config: BlobDirectoryConfig): Promise<Bl
   return store
 }
 
-class BlobDirectory implements BlobStore, AsyncDisposable {
+class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
   readonly #config: BlobDirectoryConfig
   readonly #paths: StorePaths
   readonly #threads: LayerThreads
@@ -86,7 +90,7 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
     this.#threads.warm()
   }
 
-  /** Removes unfinished files, indexes and leaves without their layer and parts beyond the bounds; counts what there is. */
+  /** Removes unfinished files, what lies beside no layer and parts beyond the bounds; counts what there is. */
   async clean(): Promise<void> {
     for (const name of await readdir(this.#paths.incoming))
       if (!name.endsWith('.part')) await rm(join(this.#paths.incoming, name), { force: true, recursive: true })
@@ -188,6 +192,10 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
     return readExtents((blob) => this.open(parseDigest(blob)), extents, from, to, signal)
   }
 
+  path(diffId: Digest): string {
+    return blobPath(this.#paths, diffId)
+  }
+
   async list(): Promise<readonly Digest[]> {
     const found: Digest[] = []
     for await (const { algorithm, name } of this.#files()) {
@@ -204,7 +212,49 @@ class BlobDirectory implements BlobStore, AsyncDisposable {
     await rm(path, { force: true })
     await rm(indexPath(this.#paths, diffId), { force: true })
     await rm(leavesPath(this.#paths, diffId), { force: true })
+    await rm(rottenPath(this.#paths, diffId), { force: true })
     this.#usedBytes -= size ?? 0
+  }
+
+  async usage(): Promise<readonly StoredBlob[]> {
+    const found = new Map<Digest, StoredBlob>()
+    const beside = new Map<Digest, number>()
+    const rotten = new Set<Digest>()
+    for await (const { algorithm, directory, name } of this.#files()) {
+      const info = await statOfFile(join(directory, name))
+      const diffId = digestOfFile(algorithm, name)
+      const owner = digestOfSideFile(algorithm, name)
+      if (info !== undefined && owner !== undefined) beside.set(owner, (beside.get(owner) ?? 0) + info.size)
+      if (owner !== undefined && join(directory, name) === rottenPath(this.#paths, owner)) rotten.add(owner)
+      if (info === undefined || diffId === undefined) continue
+      found.set(diffId, { diffId, sizeBytes: info.size, besideBytes: 0, changedAtMs: info.mtimeMs, isRotten: false })
+    }
+    return [...found.values()].map((blob) => ({
+      ...blob,
+      besideBytes: beside.get(blob.diffId) ?? 0,
+      isRotten: rotten.has(blob.diffId),
+    }))
+  }
+
+  async transfers(): Promise<readonly Transfer[]> {
+    const found: Transfer[] = []
+    for (const name of await readdir(this.#paths.incoming)) {
+      const digest = digestOfPartFile(name)
+      const path = join(this.#paths.incoming, name)
+      const info = digest === undefined ? undefined : await statOfFile(path)
+      if (digest === undefined || info === undefined) continue
+      const isUnderWay = this.#partsInUse.has(path)
+      found.push({ digest, sizeBytes: info.size, changedAtMs: info.mtimeMs, isUnderWay })
+    }
+    return found
+  }
+
+  async dropTransfer(digest: Digest): Promise<boolean> {
+    const part = partPath(this.#paths, digest)
+    if (this.#partsInUse.has(part)) return false
+    // At once, so that no transfer begins to use it meanwhile.
+    rmSync(part, { force: true })
+    return true
   }
 
   async #attempt(
@@ -364,8 +414,12 @@ function missing(diffId: Digest): AppError {
 }
 
 async function sizeOfFile(path: string): Promise<number | undefined> {
+  return (await statOfFile(path))?.size
+}
+
+async function statOfFile(path: string): Promise<Stats | undefined> {
   try {
-    return (await stat(path)).size
+    return await stat(path)
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined
     throw error

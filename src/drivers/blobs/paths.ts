@@ -18,6 +18,8 @@ export interface StorePaths {
 export const ALGORITHMS = Object.keys(DIGEST_HEX_LENGTH) as DigestAlgorithm[]
 const INDEX_SUFFIX = '.index'
 const LEAVES_SUFFIX = '.leaves'
+const ROTTEN_SUFFIX = '.rotten'
+const PART = /^(sha256|sha512)-([0-9a-f]+)\.part$/
 
 export function storePaths(root: string): StorePaths {
   return { root, blobs: join(root, 'blobs'), incoming: join(root, 'incoming') }
@@ -39,10 +41,22 @@ export function leavesPath(paths: StorePaths, diffId: Digest): string {
   return blobPath(paths, diffId) + LEAVES_SUFFIX
 }
 
+/** Says of the layer beside it that a check found its bytes changed. */
+export function rottenPath(paths: StorePaths, diffId: Digest): string {
+  return blobPath(paths, diffId) + ROTTEN_SUFFIX
+}
+
 /** Compressed bytes of a transfer that is not finished. */
 export function partPath(paths: StorePaths, digest: Digest): string {
   const { algorithm, hex } = digestParts(digest)
   return join(paths.incoming, `${algorithm}-${hex}.part`)
+}
+
+/** The digest of the transfer that a file of `incoming/` belongs to; undefined for all other files. */
+export function digestOfPartFile(name: string): Digest | undefined {
+  const [, algorithm, hex] = PART.exec(name) ?? []
+  const digest = `${algorithm}:${hex}`
+  return isDigest(digest) ? digest : undefined
 }
 
 /** The digest that a file of `blobs/ALGORITHM/xx/` is named for; undefined for indexes and strangers. */
@@ -51,9 +65,8 @@ export function digestOfFile(algorithm: DigestAlgorithm, name: string): Digest |
   return isDigest(digest) ? digest : undefined
 }
 
-/** The digest of the layer that an index or a table of leaves belongs to; undefined for all other files. */
+/** The digest of the layer that a file lies beside, e.g. its index; undefined for the layers themselves and strangers. */
 export function digestOfSideFile(algorithm: DigestAlgorithm, name: string): Digest | undefined {
-  for (const suffix of [INDEX_SUFFIX, LEAVES_SUFFIX])
-    if (name.endsWith(suffix)) return digestOfFile(algorithm, name.slice(0, -suffix.length))
-  return undefined
+  const dot = name.indexOf('.')
+  return dot < 0 ? undefined : digestOfFile(algorithm, name.slice(0, dot))
 }

@@ -3,11 +3,14 @@
  * the next bytes belong; beside it an index says when which bytes came: fixed records of 16 bytes, time and length. A crash
  * between the two leaves bytes without a time; they get the time of the next opening.
  */
-import { mkdir, open, rm, type FileHandle } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Reader, Writer } from '../../base/bytes.ts'
 import type { Now } from '../../base/clock.ts'
+import { systemCode } from '../../base/errors.ts'
 import type { LogPiece, LogQuery, LogStore, LogStream } from '../../services/containers/ports.ts'
+import type { LogFiles } from '../../services/store/ports.ts'
+import { sizeOfTree } from '../disk.ts'
 
 const RECORD_BYTES = 16
 const READ_BYTES = 256 * 1024
@@ -32,7 +35,7 @@ interface Entry {
   readonly stream: LogStream
 }
 
-export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDisposable {
+export function createLogDirectory(dir: string, now: Now): LogStore & LogFiles & AsyncDisposable {
   const streams = new Map<string, Promise<Stream>>()
   const closed = new Set<string>()
   const waiters = new Map<string, Set<() => void>>()
@@ -140,6 +143,14 @@ export function createLogDirectory(dir: string, now: Now): LogStore & AsyncDispo
       }
       await rm(join(dir, containerId), { recursive: true, force: true })
       closed.delete(containerId)
+    },
+
+    async usage() {
+      const ids = await readdir(dir).catch((error: unknown) => {
+        if (systemCode(error) === 'ENOENT') return []
+        throw error
+      })
+      return Promise.all(ids.map(async (id) => ({ id, sizeBytes: (await sizeOfTree(join(dir, id))).sizeBytes })))
     },
 
     async [Symbol.asyncDispose]() {

@@ -13,7 +13,7 @@ import type { Log } from '../../base/log.ts'
 import type { Tree } from '../../formats/tree/tree.ts'
 import type { NfsRoot, RootStore } from '../../services/nfs/ports.ts'
 import { runProgram } from '../debian/program.ts'
-import { ASIDE, asideIn, makeDirectory, replaceFile, syncDirectory, writeSynced } from '../kits/durable.ts'
+import { ASIDE, asideIn, makeDirectory, replaceFile, syncDirectory, writeSynced } from '../durable.ts'
 
 export interface RootDirectoriesConfig {
   readonly log: Log

@@ -11,11 +11,12 @@ import { kitRoutes, type KitRoutesDeps } from './kits.ts'
 import { machineRoutes, type MachineRoutesDeps } from './machines.ts'
 import { profileRoutes, type ProfileRoutesDeps } from './profiles.ts'
 import { errorResponse, newRouter } from './router.ts'
+import { storeRoutes, type StoreRoutesDeps } from './store.ts'
 import { systemRoutes, type SystemRoutesDeps } from './system.ts'
 import type { EventBus } from '../../services/ports.ts'
 
 export interface ApiDeps
-  extends ContainerRoutesDeps, ImageRoutesDeps, KitRoutesDeps, MachineRoutesDeps, ProfileRoutesDeps, SystemRoutesDeps {
+  extends ContainerRoutesDeps, ImageRoutesDeps, KitRoutesDeps, MachineRoutesDeps, ProfileRoutesDeps, StoreRoutesDeps, SystemRoutesDeps {
   readonly log: Log
   readonly events: EventBus
   readonly version: string
@@ -40,6 +41,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
   app.route('/v1', profileRoutes(deps))
   app.route('/v1', kitRoutes(deps))
   app.route('/v1', containerRoutes(deps))
+  app.route('/v1', storeRoutes(deps))
   app.route('/v1', eventRoutes(deps.events))
   app.get('/v1/openapi.json', (c) => c.json(openApiDocument(app, deps.version)))
   return app

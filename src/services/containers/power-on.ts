@@ -75,6 +75,8 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
         'invalid',
         `Cannot run "${container.image}" on "${machine.name}": the image is for ${image.platform.architecture}, the machine is ${machine.arch}`,
       )
+    // From here on the image is in use, whatever becomes of its name.
+    await store.patch(container.id, (seen) => (seen.imageId === image.id ? undefined : { imageId: image.id }))
     const ready = await prepare(deps, { ...container, imageId: image.id })
     refuseTooSmall(machine, container.image, ready.root.kind, rootMemoryBytes(ready.root))
     return ready

@@ -19,6 +19,7 @@ import { pullImage } from './pull.ts'
 import { removeImage } from './remove.ts'
 import { resolveImage } from './resolve.ts'
 import { Trees } from './trees.ts'
+import { createUpkeep } from './upkeep.ts'
 
 export interface ImagesDeps {
   readonly log: Log
@@ -40,8 +41,8 @@ const NEVER = new AbortController().signal
 export function createImages({ log, now, blobs, store, registry, imports, users, kept, platform }: ImagesDeps): Images {
   const keeper = new LayerKeeper(blobs, log)
   const trees = new Trees(blobs)
-  const referenced = async (): Promise<ReadonlySet<Digest>> => {
-    const records = await store.list()
+  const referenced = async (without?: ReadonlySet<Digest>): Promise<ReadonlySet<Digest>> => {
+    const records = (await store.list()).filter(({ id }) => without?.has(id) !== true)
     const others = (await kept?.()) ?? []
     return new Set([...records.flatMap(({ layers }) => layers.map(({ diffId }) => diffId)), ...others])
   }
@@ -94,6 +95,7 @@ export function createImages({ log, now, blobs, store, registry, imports, users,
       const [before, after] = await Promise.all([inspect(a), inspect(b)])
       yield* diffTrees(await trees.get(before), await trees.get(after), blobs)
     },
+    upkeep: createUpkeep(needs),
   }
 }
 

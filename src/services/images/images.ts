@@ -4,6 +4,7 @@ import type { ImageConfig } from '../../formats/oci/image.ts'
 import type { Tree } from '../../formats/tree/tree.ts'
 import type { ImageLayer, ImageRecord, OnProgress, TreeChange } from './image.ts'
 import type { RegistryAccess } from './ports.ts'
+import type { Upkeep } from './upkeep.ts'
 
 /** `missing`: only when it is not here. */
 export type PullPolicy = 'missing' | 'always' | 'never'
@@ -55,4 +56,6 @@ export interface Images {
   layers(imageId: Digest): Promise<readonly ImageLayer[]>
   /** What `b` has otherwise than `a`. */
   diff(a: string, b: string): AsyncIterable<TreeChange>
+  /** For the care of the store. */
+  readonly upkeep: Upkeep
 }

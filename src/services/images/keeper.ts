@@ -51,6 +51,20 @@ export class LayerKeeper {
     }
   }
 
+  /** Does something while no lease is given and nothing is removed. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(work)
+  }
+
+  /** What `collect` would remove now. @param referenced as for `collect` */
+  unneeded(referenced: () => Promise<ReadonlySet<Digest>>): Promise<Digest[]> {
+    return this.#inTurn(async () => {
+      if (this.#pauses > 0) return []
+      const needed = await referenced()
+      return (await this.#blobs.list()).filter((diffId) => !needed.has(diffId) && !this.#leases.has(diffId))
+    })
+  }
+
   /**
    * Removes stored layers that nobody needs.
    * @param referenced what images refer to, asked when it is this removal's turn

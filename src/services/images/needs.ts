@@ -19,8 +19,8 @@ export interface ImageNeeds {
   readonly platform: Platform
   readonly intake: LayerIntake
   readonly keeper: LayerKeeper
-  /** Layers that must stay, whoever refers to them. */
-  readonly referenced: () => Promise<ReadonlySet<Digest>>
+  /** Layers that must stay, whoever refers to them. @param without as if these images were gone */
+  readonly referenced: (without?: ReadonlySet<Digest>) => Promise<ReadonlySet<Digest>>
   /** The tree of layers that are in the store. @throws {AppError} invalid, naming layer and entry */
   readonly mergeTree: (record: Pick<ImageRecord, 'id' | 'layers'>) => Promise<Tree>
   /** Lets go of a tree that nobody will ask for again. */

@@ -66,6 +66,8 @@ export interface BlobStore {
   open(diffId: Digest): Promise<BlobReader>
   /** Bytes `from` to `to` of a projection. @throws {AppError} `not_found` or `internal` when a blob is missing or short */
   readExtents(extents: readonly Extent[], from: number, to: number, signal?: AbortSignal): AsyncIterable<Uint8Array>
+  /** Where the bytes of a layer lie, for threads that open them themselves. */
+  path(diffId: Digest): string
   list(): Promise<readonly Digest[]>
   /** Does nothing where there is none. */
   remove(diffId: Digest): Promise<void>

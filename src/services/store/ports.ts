@@ -1,5 +1,34 @@
-/** What the care of the store needs of the outside. drivers/{blobs,devices} offer it. */
+/** What the care of the store needs of the outside. drivers/{blobs,devices,logs} offer it. */
 import type { Digest } from '../../formats/oci/digest.ts'
+
+/** A layer as files: its blob and what lies beside it. */
+export interface StoredBlob {
+  readonly diffId: Digest
+  readonly sizeBytes: number
+  /** Of its index and the like. */
+  readonly besideBytes: number
+  /** When it was written. Milliseconds since 1970. */
+  readonly changedAtMs: number
+  /** Whether a check found its bytes changed. */
+  readonly isRotten: boolean
+}
+
+/** What has arrived of a layer whose transfer is not over. */
+export interface Transfer {
+  /** Of the bytes as they arrive. */
+  readonly digest: Digest
+  readonly sizeBytes: number
+  /** Milliseconds since 1970. */
+  readonly changedAtMs: number
+  readonly isUnderWay: boolean
+}
+
+export interface BlobFiles {
+  usage(): Promise<readonly StoredBlob[]>
+  transfers(): Promise<readonly Transfer[]>
+  /** @returns whether it is gone: one that is under way stays */
+  dropTransfer(digest: Digest): Promise<boolean>
+}
 
 /** A stored map of the block device that machines are given of an image. It is made anew where it is gone. */
 export interface StoredDevice {
@@ -15,4 +44,16 @@ export interface DeviceStore {
   list(): Promise<readonly StoredDevice[]>
   /** Does nothing where there is none. Who has it open keeps it. */
   remove(rootHash: string): Promise<void>
+}
+
+/** Logs, each under the id of its container or machine. */
+export interface LogFiles {
+  usage(): Promise<readonly { readonly id: string; readonly sizeBytes: number }[]>
+  remove(id: string): Promise<void>
+}
+
+/** The file system that holds the store. */
+export interface Disk {
+  readonly sizeBytes: number
+  readonly freeBytes: number
 }
