@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -13,7 +13,6 @@ import type { Extent } from '../../src/formats/extents.ts'
 import { tarExtents } from '../../src/formats/tar/project.ts'
 import { tarOf, type TarField } from '../../src/formats/tar/tar-maker.ts'
 import type { Tree } from '../../src/formats/tree/tree.ts'
-import { randomLayers } from './random-layers.ts'
 import {
   assertEqual,
   listed,
@@ -22,8 +21,11 @@ import {
   pieces,
   richLayers,
   treeOf,
+  unpacked,
+  withoutTouched,
   type Listed,
-} from './rich-layers.ts'
+} from './listing.ts'
+import { randomLayers } from './random-layers.ts'
 
 const HERE = new URL('.', import.meta.url).pathname
 const folder = mkdtempSync(join(tmpdir(), 'bareboat-umoci-'))
@@ -38,7 +40,7 @@ const started = BigInt(Date.now()) * 1_000_000n
 const rich = skip ? [] : richLayers(folder)
 
 test('umoci unpacks the rich image as we merge it', { skip }, () => {
-  assertEqual(unpacked('rich', rich), listed(treeOf(rich), rich))
+  assertEqual(unpacked(folder, 'rich', rich), listed(treeOf(rich), rich))
 })
 
 test('the rich image holds what it is meant to hold', { skip }, () => {
@@ -60,7 +62,7 @@ test('umoci unpacks 40 random images as we merge them', { skip }, (t) => {
   for (let image = 0; image < 40; image += 1) {
     const layers = randomLayers(seed + image).map((fields) => tarOf(...fields))
     const ours = listed(treeOf(layers), layers)
-    assertEqual(withoutTouched(unpacked(`random-${image}`, layers), ours), ours, `image ${image}`)
+    assertEqual(withoutTouched(unpacked(folder, `random-${image}`, layers), ours, started), ours, `image ${image}`)
   }
 })
 
@@ -137,23 +139,6 @@ function projected(project: (tree: Tree) => Extent[]): Buffer {
   return Buffer.concat(pieces(project(treeOf(rich)), rich))
 }
 
-function unpacked(name: string, layers: readonly Buffer[]): Listed[] {
-  const image = join(folder, `${name}-image`)
-  const bundle = join(folder, `${name}-bundle`)
-  const umoci = (...words: string[]): void => void execFileSync('umoci', words, { stdio: ['ignore', 'ignore', 'pipe'] })
-  umoci('init', '--layout', image)
-  umoci('new', '--image', `${image}:t`)
-  for (const layer of layers) {
-    writeFileSync(join(folder, 'layer.tar'), layer)
-    umoci('raw', 'add-layer', '--image', `${image}:t`, join(folder, 'layer.tar'))
-  }
-  umoci('unpack', '--image', `${image}:t`, bundle)
-  const list = listFolder(join(bundle, 'rootfs'))
-  rmSync(image, { recursive: true })
-  rmSync(bundle, { recursive: true })
-  return list
-}
-
 /** Each layer unpacked by GNU tar, then stacked by the kernel in a mount namespace that ends with the listing. */
 function overlaid(layers: readonly Buffer[]): Listed[] | undefined {
   const stack = mkdtempSync(join(folder, 'overlay-'))
@@ -182,19 +167,6 @@ function unpackWith(name: string, program: string, options: readonly string[], a
   return list
 }
 
-/**
- * umoci restores a directory's time after it unpacks an entry into it, but not where an opaque whiteout of a directory above
- * takes names out of it: there the time is that of the unpacking, and says nothing.
- */
-function withoutTouched(got: readonly Listed[], ours: readonly Listed[]): Listed[] {
-  const times = new Map(ours.map(({ path, mtime }) => [path, mtime]))
-  return got.map((entry) =>
-    entry.kind === 'directory' && BigInt(entry.mtime) > started
-      ? { ...entry, mtime: times.get(entry.path) ?? entry.mtime }
-      : entry,
-  )
-}
-
 /** Busybox restores no attributes, no times of directories and links, no owners of links. */
 function plainTar(entry: Listed): Listed {
   const isLink = entry.kind === 'symlink'
@@ -204,7 +176,8 @@ function plainTar(entry: Listed): Listed {
 
 /** Neither the format nor its readers link symbolic links; busybox is as above. */
 function plainCpio(entry: Listed): Listed {
-  return { ...plainTar(entry), links: entry.kind === 'symlink' ? [] : entry.links }
+  const plain = plainTar(entry)
+  return entry.kind === 'symlink' ? { ...plain, links: [], linkCount: 1 } : plain
 }
 
 /** Whole seconds; what is before 1970 is 1970. */

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { removeTree, unpackTree } from '../../src/drivers/unpack/directory.ts'
 import { cutExtents } from '../../src/formats/extents.ts'
-import { pieces, treeOf } from './rich-layers.ts'
+import { pieces, treeOf } from './listing.ts'
 
 const [verb, directory, file] = process.argv.slice(2) as [string, string, string]
 if (verb === 'remove') await removeTree(directory)

@@ -23,7 +23,7 @@ import { cutExtents, type Extent } from '../../src/formats/extents.ts'
 import { pax, tarOf, type TarField } from '../../src/formats/tar/tar-maker.ts'
 import type { BlobStore } from '../../src/services/images/ports.ts'
 import { randomLayers } from './random-layers.ts'
-import { assertEqual, listed, listFolder, pieces, richLayers, treeOf, type Listed } from './rich-layers.ts'
+import { assertEqual, listed, listFolder, pieces, richLayers, treeOf, type Listed } from './listing.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bareboat-unpack-'))
 after(() => removeTree(folder))

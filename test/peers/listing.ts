@@ -1,8 +1,8 @@
-/** An image with all that a file system can hold, and trees listed in one form, ours and what programs made of them. */
+/** Trees of ours and of programs that are not ours as lists of paths with all that a file system says of each. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Extent } from '../../src/formats/extents.ts'
 import { createTarIndexer } from '../../src/formats/tar/indexer.ts'
@@ -24,9 +24,10 @@ export interface Listed {
   xattrs: Record<string, string>
   /** All names of the inode, of files with more than one. */
   links: string[]
+  linkCount: number
 }
 
-const HERE = new URL('.', import.meta.url).pathname
+export const HERE = new URL('.', import.meta.url).pathname
 
 /** A first layer from a real file system by GNU tar, then two written entry by entry. */
 export function richLayers(folder: string): Buffer[] {
@@ -108,6 +109,7 @@ export function listed(tree: Tree, layers: readonly Buffer[]): Listed[] {
       device: isDevice ? `${entry.deviceMajor}:${entry.deviceMinor}` : '',
       xattrs: Object.fromEntries([...entry.xattrs].map(([name, value]) => [name, Buffer.from(value).toString('hex')])),
       links: entry.kind !== 'directory' && entry.linkCount > 1 ? tree.names(entry.inode).map(({ path }) => path) : [],
+      linkCount: entry.linkCount,
     }
   })
 }
@@ -118,6 +120,23 @@ export function pieces(extents: readonly Extent[], layers: readonly Buffer[]): U
     if (extent.kind === 'zeros') return Buffer.alloc(extent.length)
     return layers[Number(extent.blob.slice('layer '.length))]!.subarray(extent.offset, extent.offset + extent.length)
   })
+}
+
+export function unpacked(folder: string, name: string, layers: readonly Buffer[]): Listed[] {
+  const image = join(folder, `${name}-image`)
+  const bundle = join(folder, `${name}-bundle`)
+  const umoci = (...words: string[]): void => void execFileSync('umoci', words, { stdio: ['ignore', 'ignore', 'pipe'] })
+  umoci('init', '--layout', image)
+  umoci('new', '--image', `${image}:t`)
+  for (const layer of layers) {
+    writeFileSync(join(folder, 'layer.tar'), layer)
+    umoci('raw', 'add-layer', '--image', `${image}:t`, join(folder, 'layer.tar'))
+  }
+  umoci('unpack', '--image', `${image}:t`, bundle)
+  const list = listFolder(join(bundle, 'rootfs'))
+  rmSync(image, { recursive: true })
+  rmSync(bundle, { recursive: true })
+  return list
 }
 
 export function listFolder(path: string): Listed[] {
@@ -136,9 +155,29 @@ export function parseListing(text: string): Listed[] {
   })
 }
 
+/**
+ * umoci restores a directory's time after it unpacks an entry into it, but not where an opaque whiteout of a directory above
+ * takes names out of it: there the time is that of the unpacking, and says nothing.
+ */
+export function withoutTouched(got: readonly Listed[], ours: readonly Listed[], started: bigint): Listed[] {
+  const times = new Map(ours.map(({ path, mtime }) => [path, mtime]))
+  return got.map((entry) =>
+    entry.kind === 'directory' && BigInt(entry.mtime) > started
+      ? { ...entry, mtime: times.get(entry.path) ?? entry.mtime }
+      : entry,
+  )
+}
+
+/** Link counts of directories are left out: some file systems do not keep them. */
 export function assertEqual(got: readonly Listed[], want: readonly Listed[], what = ''): void {
   const order = (a: Listed, b: Listed): number => (a.path < b.path ? -1 : 1)
   const tidy = (list: readonly Listed[]): Listed[] =>
-    list.map((entry) => ({ ...entry, links: entry.links.toSorted() })).sort(order)
+    list
+      .map((entry) => ({
+        ...entry,
+        links: entry.links.toSorted(),
+        linkCount: entry.kind === 'directory' ? 0 : entry.linkCount,
+      }))
+      .sort(order)
   assert.deepEqual(tidy(got), tidy(want), what)
 }
