@@ -3,7 +3,7 @@ import { explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Task } from '../base/task.ts'
 import { heldFile } from '../drivers/boot-files.ts'
-import { createLeaseStore, leaseSchema } from '../drivers/store/sqlite/leases.ts'
+import { createLeaseStore, leaseMigrations } from '../drivers/store/sqlite/leases.ts'
 import { openSqlite } from '../drivers/store/sqlite/database.ts'
 import { createBootHttp } from '../servers/boot/http.ts'
 import { loaderFor, type BootClient } from '../servers/dhcp/boot.ts'
@@ -15,6 +15,7 @@ import type { Directory } from '../services/boot/directory.ts'
 import type { Kits } from '../services/kits/kits.ts'
 import type { Config } from './config.ts'
 import { rangeOf, type Interface } from './interface.ts'
+import { untilBroken } from './until-broken.ts'
 
 export interface NetworkDeps {
   readonly config: Config
@@ -67,7 +68,7 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
   ]
   let dhcp: DhcpServer | undefined
   if (config.dhcp) {
-    const store = stack.use(openSqlite<object>(deps.leasePath, [{ name: '001-leases', statements: leaseSchema }]))
+    const store = stack.use(openSqlite<object>(deps.leasePath, leaseMigrations))
     dhcp = createDhcpServer(
       {
         interfaceName: iface.name,
@@ -86,7 +87,7 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
       },
       {
         log: log.with({ server: 'dhcp' }),
-        store: createLeaseStore(store.raw),
+        store: createLeaseStore(store),
         nowMs: Date.now,
         directory: {
           bootFor: (client) => bootChoice(client, directory, `http://${address}:${config.httpPort}/loader`),
@@ -107,7 +108,7 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
         },
       },
     )
-    tasks.push(dhcp.task)
+    tasks.push(dhcp.task, untilBroken('leases', store))
   }
   if (config.tftp)
     tasks.push(

@@ -1,11 +1,10 @@
 /** The whole daemon, wired by hand: what is opened, in order, and the tasks that run. The only place that knows every room. */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { aborted, runTasks, type Task } from '../base/task.ts'
+import { runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { fileAt } from '../drivers/boot-files.ts'
@@ -19,7 +18,7 @@ import { createImports } from '../drivers/layout/import.ts'
 import { createLogDirectory } from '../drivers/logs/directory.ts'
 import { createRegistry } from '../drivers/registry/registry.ts'
 import { openSecretBox } from '../drivers/secrets/secret-box.ts'
-import { readOrMakeFile } from '../drivers/files.ts'
+import { makeDirectory, readOrMakeFile } from '../drivers/files.ts'
 import { createGuestPort } from '../drivers/ssh/guest.ts'
 import { createBootStore } from '../drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
@@ -51,6 +50,7 @@ import { findInterface } from './interface.ts'
 import { openNetwork } from './network.ts'
 import { registryConfig } from './registry-config.ts'
 import { NBD_CONNECTIONS, openRoots } from './roots.ts'
+import { untilBroken } from './until-broken.ts'
 import { VERSION } from './version.ts'
 
 type SiteTables = Tables & ImageTables & DeviceTables & ProfileTables
@@ -63,7 +63,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   await using stack = new AsyncDisposableStack()
   const dir = (name: string): string => join(config.dataDir, name)
   const now = Date.now
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 })
+  makeDirectory(config.dataDir)
   const uploadDir = dir('uploads')
   await rm(uploadDir, { recursive: true, force: true })
   await mkdir(uploadDir, { mode: 0o700 })
@@ -272,25 +272,13 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     createApiServer({ log, app, containers, exec, logs, machines, console, socketPath: config.socket, ...tcp }),
   )
 
-  tasks.push(ofDatabase(database.broken))
+  tasks.push(untilBroken('database', database))
 
   await containers.resume()
   await runTasks(tasks, signal, () => {
     isReady = true
     log.info('ready', { socket: config.socket, interface: iface?.name, address: iface?.address })
   })
-}
-
-/** Ends the daemon when its database cannot be written any more: what is acknowledged is durable, or nothing is acknowledged. */
-function ofDatabase(broken: AbortSignal): Task {
-  return {
-    name: 'database',
-    async run(signal, ready) {
-      ready()
-      await aborted(AbortSignal.any([signal, broken]))
-      if (broken.aborted) throw broken.reason
-    },
-  }
 }
 
 /** Kernel and initrd: those of the default kit for the architecture, or imported ones. */

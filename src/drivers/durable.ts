@@ -1,23 +1,14 @@
-/** Files and directories that survive a power cut: synced before their name is, and their name before anyone is told. */
+/** Files that survive a power cut: synced before their name is, and their name before anyone is told. */
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { makeDirectory, syncDirectory } from './files.ts'
 
 /** What a name begins with while its file is not to be used yet, or no more. */
 export const ASIDE = '.tmp-'
 
 export function asideIn(directory: string): string {
   return join(directory, `${ASIDE}${randomUUID()}`)
-}
-
-/** Makes a directory and those above it that are missing. */
-export async function makeDirectory(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true })
-  if (first === undefined) return
-  for (let at = path; ; at = dirname(at)) {
-    await syncDirectory(dirname(at))
-    if (at === first) return
-  }
 }
 
 /** A new file with these bytes; its name is synced by the caller. */
@@ -35,18 +26,13 @@ export async function replaceFile(
   path: string,
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  await makeDirectory(dirname(path))
+  makeDirectory(dirname(path))
   const aside = asideIn(dirname(path))
   try {
     await writeSynced(aside, chunks)
     await rename(aside, path)
-    await syncDirectory(dirname(path))
+    syncDirectory(dirname(path))
   } finally {
     await rm(aside, { force: true })
   }
-}
-
-export async function syncDirectory(path: string): Promise<void> {
-  await using handle = await open(path, 'r')
-  await handle.sync()
 }

@@ -1,7 +1,7 @@
-/** Small files that must be whole or not there at all, whatever happens to the machine. */
+/** Small files that must be whole or not there at all, whatever happens to the machine, and directories that outlast a power cut. */
 import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { systemCode } from '../base/errors.ts'
 
 /**
@@ -15,7 +15,7 @@ export function readOrMakeFile(path: string, make: () => Uint8Array | string): B
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error
   }
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  makeDirectory(dirname(path))
   const fresh = `${path}.${randomBytes(6).toString('hex')}`
   try {
     writeFileSync(fresh, make(), { mode: 0o600, flag: 'wx', flush: true })
@@ -29,6 +29,16 @@ export function readOrMakeFile(path: string, make: () => Uint8Array | string): B
   }
   syncDirectory(dirname(path))
   return readFileSync(path)
+}
+
+/** Makes a directory, and those above it that are missing, for its owner alone. Their names are on the disk when it returns. */
+export function makeDirectory(path: string): void {
+  const first = mkdirSync(path, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  for (let at = resolve(path); ; at = dirname(at)) {
+    syncDirectory(dirname(at))
+    if (at === resolve(first)) return
+  }
 }
 
 /** Makes the names in a directory durable. */

@@ -4,11 +4,11 @@
  * then the events; a line `health` on its input asks for `{"kind":"health",…}`. SIGTERM ends it in order.
  */
 import { readFileSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
 import { createInterface } from 'node:readline'
 import type { Fields, Log } from '../../src/base/log.ts'
 import { runTasks, type Task } from '../../src/base/task.ts'
-import { createLeaseStore, leaseSchema } from '../../src/drivers/store/sqlite/leases.ts'
+import { openSqlite } from '../../src/drivers/store/sqlite/database.ts'
+import { createLeaseStore, leaseMigrations } from '../../src/drivers/store/sqlite/leases.ts'
 import { loaderFor, type BootDirectory } from '../../src/servers/dhcp/boot.ts'
 import { memoryLeaseStore } from '../../src/servers/dhcp/lease.ts'
 import { addressOf } from '../../src/servers/dhcp/socket.ts'
@@ -76,11 +76,7 @@ function filesOf(paths: Readonly<Record<string, string>>): BootFiles {
 
 function openStore(path: string | undefined) {
   if (path === undefined) return memoryLeaseStore()
-  const db = new DatabaseSync(path)
-  for (const pragma of ['journal_mode = WAL', 'synchronous = FULL']) db.exec(`PRAGMA ${pragma}`)
-  const isNew = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'lease'").all().length === 0
-  if (isNew) for (const statement of leaseSchema) db.exec(statement)
-  return createLeaseStore(db)
+  return createLeaseStore(openSqlite<object>(path, leaseMigrations))
 }
 
 if (import.meta.main) {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { rmSync, type Stats } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -16,6 +16,7 @@ import type { TarLimits } from '../../formats/tar/limits.ts'
 import { parseLeafTable, type LeafTable } from '../../formats/verity/leaves.ts'
 import type { BlobStore, LayerSource, OnIngest, StoredLayer } from '../../services/images/ports.ts'
 import type { BlobFiles, StoredBlob, Transfer } from '../../services/store/ports.ts'
+import { makeDirectory } from '../files.ts'
 import { DECOMPRESSION_LIMITS, type DecompressionLimits } from './decompress.ts'
 import type { IngestJob, Ingested } from './ingest.ts'
 import { LayerThreads } from './layer-threads.ts'
@@ -58,8 +59,8 @@ const MAX_INDEX_BYTES = 32 * 1024 ** 2
 /** Opens the store, makes its directories, and removes what an earlier process left behind that is of no use. */
 export async function openBlobDirectory(config: BlobDirectoryConfig): Promise<BlobStore & BlobFiles & AsyncDisposable> {
   const paths = storePaths(config.path)
-  for (const algorithm of ALGORITHMS) await mkdir(join(paths.blobs, algorithm), { recursive: true, mode: 0o700 })
-  await mkdir(paths.incoming, { recursive: true, mode: 0o700 })
+  for (const algorithm of ALGORITHMS) makeDirectory(join(paths.blobs, algorithm))
+  makeDirectory(paths.incoming)
   const store = new BlobDirectory(config, paths)
   await store.clean()
   store.warm()
@@ -306,7 +307,7 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
         `Cannot store ${job.name}: the store has room for ${this.#roomBytes()} bytes more`,
       )
     const target = blobPath(this.#paths, diffId)
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+    makeDirectory(dirname(target))
     try {
       await rename(job.leavesPath, leavesPath(this.#paths, diffId))
       await rename(job.layerPaths.index, indexPath(this.#paths, diffId))

@@ -7,9 +7,10 @@ import { join } from 'node:path'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { parseExtentRows, serializeExtentRows, storedRowsBytes } from '../../formats/extent-map.ts'
-import type { ExtentMap, StoredRows } from '../../formats/extent-map.ts'
+import type { StoredRows } from '../../formats/extent-map.ts'
 import type { DeviceFiles } from '../../services/devices/ports.ts'
-import { ASIDE, makeDirectory, replaceFile, syncDirectory } from '../durable.ts'
+import { ASIDE, replaceFile } from '../durable.ts'
+import { makeDirectory, syncDirectory } from '../files.ts'
 
 export interface DeviceDirectory extends DeviceFiles {
   /** The rows; literal bytes stay in the file. @throws {AppError} not_found; internal when it is damaged */
@@ -23,7 +24,7 @@ const HEAD_BYTES = 64
 
 /** Opens the directory, which need not be there, and clears away what a killed process has left in it. */
 export async function openDeviceDirectory(directory: string, log: Log): Promise<DeviceDirectory> {
-  await makeDirectory(directory)
+  makeDirectory(directory)
   for (const name of await readdir(directory)) {
     if (!name.startsWith(ASIDE)) continue
     log.info('unfinished device map dropped', { name })
@@ -53,7 +54,7 @@ export async function openDeviceDirectory(directory: string, log: Log): Promise<
     },
     async remove(rootHash) {
       await rm(pathOf(rootHash), { force: true })
-      await syncDirectory(directory)
+      syncDirectory(directory)
     },
   }
 }

@@ -9,7 +9,8 @@ import { dirname, join } from 'node:path'
 import { explain, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { BootFileKind, ImportedBootFile, KeptKit, KitStore } from '../../services/kits/ports.ts'
-import { ASIDE, asideIn, makeDirectory, replaceFile, syncDirectory, writeSynced } from '../durable.ts'
+import { ASIDE, asideIn, replaceFile, writeSynced } from '../durable.ts'
+import { makeDirectory, syncDirectory } from '../files.ts'
 
 const FOLDERS = { kernel: 'kernels', initrd: 'initrds' } as const
 /** A kit of the first architecture had the only default once: it keeps the plain name. */
@@ -41,7 +42,7 @@ export async function openKitDirectory(directory: string, log: Log): Promise<Kit
     async remove(hex) {
       const aside = asideIn(directory)
       await rename(join(directory, hex), aside)
-      await syncDirectory(directory)
+      syncDirectory(directory)
       await rm(aside, { recursive: true })
     },
 
@@ -52,7 +53,7 @@ export async function openKitDirectory(directory: string, log: Log): Promise<Kit
       const path = defaultPath(architecture)
       if (hex !== undefined) return replaceFile(path, [new TextEncoder().encode(`${hex}\n`)])
       await rm(path, { force: true })
-      await syncDirectory(directory)
+      syncDirectory(directory)
     },
 
     async listImports() {
@@ -75,7 +76,7 @@ export async function openKitDirectory(directory: string, log: Log): Promise<Kit
     async removeImport(kind, name) {
       const path = importPath(kind, name)
       await rm(path)
-      await syncDirectory(dirname(path))
+      syncDirectory(dirname(path))
     },
   }
 }
@@ -88,15 +89,15 @@ async function readKit(directory: string, hex: string): Promise<KeptKit | undefi
 }
 
 async function putKit(directory: string, hex: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-  await makeDirectory(directory)
+  makeDirectory(directory)
   const aside = asideIn(directory)
   const target = join(directory, hex)
   try {
     for (const [name, bytes] of files) {
-      await makeDirectory(dirname(join(aside, name)))
+      makeDirectory(dirname(join(aside, name)))
       await writeSynced(join(aside, name), [bytes])
     }
-    for (const folder of new Set([...files.keys()].map(dirname))) await syncDirectory(join(aside, folder))
+    for (const folder of new Set([...files.keys()].map(dirname))) syncDirectory(join(aside, folder))
     try {
       await rename(aside, target)
     } catch (error) {
@@ -105,7 +106,7 @@ async function putKit(directory: string, hex: string, files: ReadonlyMap<string,
       await rename(aside, target)
     }
     try {
-      await syncDirectory(directory)
+      syncDirectory(directory)
     } catch (cause) {
       // Who asks again must not find it and take it for durable.
       await rename(target, aside)
@@ -124,7 +125,7 @@ async function isThere(target: string, files: ReadonlyMap<string, Uint8Array>): 
     isWhole &&= found !== undefined && found.equals(bytes)
   }
   if (isWhole) {
-    await syncDirectory(dirname(target))
+    syncDirectory(dirname(target))
     return true
   }
   const aside = asideIn(dirname(target))

@@ -3,7 +3,7 @@
  * the next bytes belong; beside it an index says when which bytes came: fixed records of 16 bytes, time and length. A crash
  * between the two leaves bytes without a time; they get the time of the next opening.
  */
-import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises'
+import { open, readdir, rm, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Reader, Writer } from '../../base/bytes.ts'
 import type { Now } from '../../base/clock.ts'
@@ -11,6 +11,7 @@ import { systemCode } from '../../base/errors.ts'
 import type { LogPiece, LogQuery, LogStore, LogStream } from '../../services/containers/ports.ts'
 import type { LogFiles } from '../../services/store/ports.ts'
 import { sizeOfTree } from '../disk.ts'
+import { makeDirectory, syncDirectory } from '../files.ts'
 
 const RECORD_BYTES = 16
 const READ_BYTES = 256 * 1024
@@ -180,10 +181,12 @@ async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): 
 }
 
 async function openStream(dir: string, stream: LogStream, now: Now): Promise<Stream> {
-  await mkdir(dir, { recursive: true, mode: 0o700 })
+  makeDirectory(dir)
   const data = await openForUpdate(join(dir, stream))
   const index = await openForUpdate(join(dir, `${stream}.index`))
   const size = (await data.stat()).size
+  // What is appended is durable only if the file's name is.
+  if (size === 0) syncDirectory(dir)
   const records = Math.trunc((await index.stat()).size / RECORD_BYTES)
   const file: Stream = { data, index, size, records, tail: Promise.resolve(), readers: 0, isRemoved: false }
   const timed = (await readEntries(file, 0, 0, stream)).reduce((sum, entry) => sum + entry.length, 0)

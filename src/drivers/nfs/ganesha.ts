@@ -15,7 +15,8 @@ import { AppError, explain, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { isAbort, type Task } from '../../base/task.ts'
 import type { NfsExport, NfsServer } from '../../services/nfs/ports.ts'
-import { makeDirectory, replaceFile } from '../durable.ts'
+import { replaceFile } from '../durable.ts'
+import { makeDirectory } from '../files.ts'
 import { answersNfs } from './answers.ts'
 import { renderExports, renderServer } from './ganesha-config.ts'
 import { findProcess, isProcess, signalProcess } from './process.ts'
@@ -87,7 +88,7 @@ export function createGanesha({ log, directory, address, port }: GaneshaConfig):
       if (running() === undefined && wanted.length === 0) return void (problem = undefined)
       if (running() !== undefined && before?.startsWith(head) !== true) await end()
       if (before !== config) {
-        await makeDirectory(path('recovery'))
+        makeDirectory(path('recovery'))
         await replaceFile(configPath, [Buffer.from(config)])
       }
       await rotateLog()

@@ -13,7 +13,8 @@ import type { Log } from '../../base/log.ts'
 import type { Tree } from '../../formats/tree/tree.ts'
 import type { NfsRoot, RootStore } from '../../services/nfs/ports.ts'
 import { runProgram } from '../debian/program.ts'
-import { ASIDE, asideIn, makeDirectory, replaceFile, syncDirectory, writeSynced } from '../durable.ts'
+import { ASIDE, asideIn, replaceFile, writeSynced } from '../durable.ts'
+import { makeDirectory, syncDirectory } from '../files.ts'
 
 export interface RootDirectoriesConfig {
   readonly log: Log
@@ -65,16 +66,16 @@ export async function openRootDirectories({ log, directory, unpack }: RootDirect
 
     async make(root, tree, signal) {
       refuseWithoutRoot(root.containerId)
-      await makeDirectory(directory)
+      makeDirectory(directory)
       const aside = asideIn(directory)
       try {
         await mkdir(aside, { mode: 0o700 })
         await unpack(tree, join(aside, FILES), signal)
         await writeSynced(join(aside, RECORD), [serializeRecord(root)])
-        await syncDirectory(aside)
+        syncDirectory(aside)
         signal.throwIfAborted()
         await rename(aside, join(directory, checkedId(root.containerId)))
-        await syncDirectory(directory)
+        syncDirectory(directory)
       } catch (error) {
         await removeTree(aside).catch((failure: unknown) => notCleared(aside, failure))
         throw error
@@ -124,7 +125,7 @@ export async function openRootDirectories({ log, directory, unpack }: RootDirect
         if (systemCode(error) === 'ENOENT') return
         throw error
       }
-      await syncDirectory(directory)
+      syncDirectory(directory)
       await removeTree(aside)
     },
   }

@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto'
 import type { Now } from '../../base/clock.ts'
 import type { Log } from '../../base/log.ts'
 import { extentsOf } from '../../formats/extent-map.ts'
-import { erofsImage, erofsUuid } from '../../formats/erofs/image.ts'
+import { erofsImage } from '../../formats/erofs/image.ts'
+import { uuidOf } from '../../formats/erofs/uuid.ts'
 import { parseDigest, type Digest } from '../../formats/oci/digest.ts'
 import { addVerity } from '../../formats/verity/verity.ts'
 import type { Images } from '../images/images.ts'
@@ -56,7 +57,7 @@ export function createDevices(deps: DevicesDeps) {
 
   async function make(imageId: Digest, key: string, diffIds: readonly Digest[]): Promise<Device> {
     const startedMs = performance.now()
-    const image = erofsImage(await images.tree(imageId), { uuid: erofsUuid(diffIds) })
+    const image = erofsImage(await images.tree(imageId), { uuid: uuidOf(diffIds) })
     const leaves = new Map(
       await Promise.all(image.blobs.map(async (blob) => [blob, await blobs.leaves(parseDigest(blob))] as const)),
     )

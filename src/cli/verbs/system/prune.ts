@@ -1,5 +1,5 @@
 import { AppError } from '../../../base/errors.ts'
-import type { PruneItem, PruneKind, PruneReport, PruneRequest } from '../../../model/store.ts'
+import type { PruneKind, PruneReport, PruneRequest } from '../../../model/store.ts'
 import { collect, example, JSON_OPTION } from '../../option.ts'
 import { humanSize, shortId } from '../../output/human.ts'
 import { formatTable, printable } from '../../output/table.ts'

@@ -2,11 +2,11 @@
  * The SQLite file: WAL with `synchronous=FULL`, so that what was committed survives a power cut (P1). The only file that
  * names `node:sqlite`. Kysely speaks to it through the small face that its SQLite dialect asks for.
  */
-import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { Kysely, SqliteDialect } from 'kysely'
 import { AppError } from '../../../base/errors.ts'
+import { makeDirectory, syncDirectory } from '../../files.ts'
 
 /** A named step of the schema. Steps only go forward; a step that ran is never changed. */
 export interface Migration {
@@ -29,13 +29,15 @@ export interface SqliteStore<Tables> extends AsyncDisposable {
  * @throws {AppError} internal when the file is damaged, or was written by a newer version than this one
  */
 export function openSqlite<Tables>(path: string, migrations: readonly Migration[]): SqliteStore<Tables> {
-  if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  if (path !== ':memory:') makeDirectory(dirname(path))
   const raw = new DatabaseSync(path, { timeout: 5000 })
   try {
     for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON', 'wal_autocheckpoint = 1000'])
       raw.exec(`PRAGMA ${pragma}`)
     check(raw, path)
     migrate(raw, path, migrations)
+    // SQLite does not look whether the names of its files were synced.
+    if (path !== ':memory:') syncDirectory(dirname(path))
   } catch (error) {
     raw.close()
     throw explained(error, path)?.error ?? error

@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict'
-import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { createLeaseStore, leaseSchema, type StoredLease } from './leases.ts'
-
-function open(): DatabaseSync {
-  const db = new DatabaseSync(':memory:')
-  for (const statement of leaseSchema) db.exec(statement)
-  return db
-}
+import { openSqlite } from './database.ts'
+import { createLeaseStore, leaseMigrations, type StoredLease } from './leases.ts'
 
 const lease: StoredLease = {
   address: '10.0.0.10',
@@ -20,7 +14,7 @@ const lease: StoredLease = {
 }
 
 test('sqlite leases: what is committed is loaded; a second commit on an address replaces the first', () => {
-  const store = createLeaseStore(open())
+  const store = createLeaseStore(openSqlite<object>(':memory:', leaseMigrations))
   store.commit([{ kind: 'put', lease }])
   assert.deepEqual(store.load(), [lease])
   const released = { ...lease, state: 'released', isNetboot: false } as const
@@ -29,7 +23,7 @@ test('sqlite leases: what is committed is loaded; a second commit on an address 
 })
 
 test('sqlite leases: of a commit that fails nothing is kept, and the next one works', () => {
-  const store = createLeaseStore(open())
+  const store = createLeaseStore(openSqlite<object>(':memory:', leaseMigrations))
   const bad = { ...lease, address: '10.0.0.11', state: 'offered' } as const
   assert.throws(() =>
     store.commit([

@@ -1,17 +1,21 @@
 /** DHCP leases in SQLite. The database file's `synchronous = FULL` makes a committed lease survive a power cut. */
-import type { DatabaseSync } from 'node:sqlite'
+import type { Migration, SqliteStore } from './database.ts'
 
-/** The statements that make the table, for the list of migrations. */
-export const leaseSchema: readonly string[] = [
-  `CREATE TABLE lease (
-     address TEXT PRIMARY KEY,
-     client_key TEXT NOT NULL,
-     mac TEXT NOT NULL,
-     state TEXT NOT NULL CHECK (state IN ('bound', 'released', 'declined')),
-     expires_at_ms INTEGER NOT NULL,
-     is_netboot INTEGER NOT NULL,
-     host_name TEXT NOT NULL
-   ) STRICT, WITHOUT ROWID`,
+export const leaseMigrations: readonly Migration[] = [
+  {
+    name: '001-leases',
+    statements: [
+      `CREATE TABLE lease (
+         address TEXT PRIMARY KEY,
+         client_key TEXT NOT NULL,
+         mac TEXT NOT NULL,
+         state TEXT NOT NULL CHECK (state IN ('bound', 'released', 'declined')),
+         expires_at_ms INTEGER NOT NULL,
+         is_netboot INTEGER NOT NULL,
+         host_name TEXT NOT NULL
+       ) STRICT, WITHOUT ROWID`,
+    ],
+  },
 ]
 
 export interface StoredLease {
@@ -37,16 +41,15 @@ interface Row {
 /**
  * The DHCP server's LeaseStore. `commit` is one immediate transaction: all of its changes are on the disk when it returns, or none
  * when it throws.
- * @param db open, with the schema in it and no transaction running
+ * @param database opened with `leaseMigrations`; no transaction runs in it
  */
-export function createLeaseStore(db: DatabaseSync) {
-  const all = db.prepare('SELECT * FROM lease')
-  const put = db.prepare(
+export function createLeaseStore(database: SqliteStore<object>) {
+  const all = database.raw.prepare('SELECT * FROM lease')
+  const put = database.raw.prepare(
     `INSERT INTO lease (address, client_key, mac, state, expires_at_ms, is_netboot, host_name) VALUES (?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (address) DO UPDATE SET client_key = excluded.client_key, mac = excluded.mac, state = excluded.state,
        expires_at_ms = excluded.expires_at_ms, is_netboot = excluded.is_netboot, host_name = excluded.host_name`,
   )
-  const [begin, end] = [db.prepare('BEGIN IMMEDIATE'), db.prepare('COMMIT')]
   return {
     load(): StoredLease[] {
       return (all.all() as unknown as Row[]).map((row) => ({
@@ -60,8 +63,7 @@ export function createLeaseStore(db: DatabaseSync) {
       }))
     },
     commit(changes: readonly { readonly kind: 'put'; readonly lease: StoredLease }[]): void {
-      begin.run()
-      try {
+      database.transaction(() => {
         for (const { lease } of changes)
           put.run(
             lease.address,
@@ -72,11 +74,7 @@ export function createLeaseStore(db: DatabaseSync) {
             lease.isNetboot ? 1 : 0,
             lease.hostName,
           )
-        end.run()
-      } catch (error) {
-        if (db.isTransaction) db.exec('ROLLBACK')
-        throw error
-      }
+      })
     },
   }
 }
