@@ -6,7 +6,7 @@ import { open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
-import { parseExtentRows, serializeExtentRows, storedRowsBytes } from '../../formats/extent-map.ts'
+import { LITERALS, parseExtentRows, serializeExtentRows, storedRowsBytes } from '../../formats/extent-map.ts'
 import type { ExtentMap, StoredRows } from '../../formats/extent-map.ts'
 import { digestParts, isDigest, type Digest } from '../../formats/oci/digest.ts'
 import type { DeviceStore, StoredDevice } from '../../services/store/ports.ts'
@@ -67,6 +67,24 @@ export async function openDeviceDirectory(directory: string, log: Log): Promise<
           found.push({ name, imageId, sizeBytes })
       }
       return found
+    },
+    async faultOf(name, blobBytes) {
+      try {
+        const rows = await readRows(name, pathOf(name))
+        const missing = rows.blobs.find((blob) => blobBytes(blob) === undefined)
+        if (missing !== undefined) return `layer ${missing} is not in the store`
+        const sizes = rows.blobs.map((blob) => blobBytes(blob)!)
+        const beyond = rows.sources.findIndex(
+          (source, row) => source !== LITERALS && rows.offsets[row]! + rows.lengths[row]! > sizes[source - 1]!,
+        )
+        return beyond < 0
+          ? undefined
+          : `row ${beyond} goes beyond the end of layer ${rows.blobs[rows.sources[beyond]! - 1]}`
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error
+        if (error.code === 'not_found') return undefined
+        return error.cause instanceof WireError ? error.cause.message : error.message
+      }
     },
     async remove(name) {
       await rm(pathOf(name), { force: true })
