@@ -22,7 +22,7 @@ import type {
 } from '../model/api.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
-import type { PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
+import type { CheckReport, CheckRequest, PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
 import type { Arch, Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
 import type { Channel } from './channel.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -152,6 +152,8 @@ export function createClient(endpoint: Endpoint) {
       usage: (options: Signalled = {}) => ask<StoreUsage>('GET', '/v1/system/df', options),
       prune: (request: PruneRequest, options: Signalled = {}) =>
         ask<PruneReport>('POST', '/v1/system/prune', { json: request, ...options }),
+      check: (request: CheckRequest, onProgress: OnProgress, options: Signalled = {}) =>
+        follow<CheckReport>('POST', '/v1/system/check', { json: request, ...options }, onProgress),
     },
 
     kits: {

@@ -88,3 +88,36 @@ export const pruneReport = z.object({
 })
 export type PruneReport = z.infer<typeof pruneReport>
 export type PruneItem = PruneReport['items'][number]
+
+/** Fast enough for a store of some terabytes in a night, slow enough for the machines that read from the same disk. */
+export const CHECK_BYTES_PER_SECOND = 200_000_000
+
+export const checkRequest = z
+  .object({
+    repair: z.boolean().default(false).describe('fetch or make again what is wrong'),
+    bytesPerSecond: bytes
+      .default(CHECK_BYTES_PER_SECOND)
+      .describe('how fast it reads at most; 0 for as fast as it goes'),
+  })
+  .strict()
+export type CheckRequest = z.input<typeof checkRequest>
+
+export const finding = z.object({
+  kind: z.enum(['image', 'layer', 'index', 'leaves', 'device']),
+  id: z.string().describe('digest of the image or layer, root hash of the device'),
+  images: z.array(z.string()).describe('the images that have it'),
+  why: z.string(),
+  ranges: z.array(z.object({ from: z.int(), to: z.int() })).describe('bytes of the layer that are wrong, where known'),
+  state: z.enum(['found', 'repaired', 'failed']),
+  note: z.string().optional().describe('how it was repaired, or why it could not be'),
+})
+export type Finding = z.infer<typeof finding>
+
+export const checkReport = z.object({
+  images: z.int(),
+  layers: z.int(),
+  devices: z.int(),
+  sizeBytes: bytes.describe('of layers that were read'),
+  findings: z.array(finding),
+})
+export type CheckReport = z.infer<typeof checkReport>

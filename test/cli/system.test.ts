@@ -1,8 +1,8 @@
 /** `system df|prune` against a fake server: what is printed, what is asked, and when the person is asked first. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { PruneReport, StoreUsage } from '../../src/model/store.ts'
-import { startFakeApi } from '../fakes/api-server.ts'
+import type { CheckReport, PruneReport, StoreUsage } from '../../src/model/store.ts'
+import { sse, startFakeApi } from '../fakes/api-server.ts'
 import { fakeTerminal, run } from '../fakes/terminal.ts'
 import { runCli } from '../../src/cli/program.ts'
 import { HOUR_MS, NOW_MS } from '../fakes/things.ts'
@@ -157,4 +157,58 @@ test('system prune without a terminal needs --force; --dry-run removes nothing; 
   })
   for (const filter of ['dangling=true', 'label=', 'until', 'until=soon'])
     assert.equal((await run(api, ['system', 'prune', '-f', '--filter', filter])).code, 2, filter)
+})
+
+const finding: CheckReport['findings'][number] = {
+  kind: 'layer',
+  id: ID,
+  images: ['docker.io/library/alpine:3.20'],
+  why: 'its digest is another',
+  ranges: [{ from: 4096, to: 8192 }],
+  state: 'found',
+}
+
+test('system check prints what is wrong and ends with 5 unless all was repaired', async () => {
+  await using api = await startFakeApi()
+  const report = { images: 2, layers: 3, devices: 1, sizeBytes: 7_000_000, findings: [] as CheckReport['findings'] }
+  const check = async (findings: CheckReport['findings'], ...argv: string[]) => {
+    const progress = { step: ID, status: 'reading', currentBytes: 1, totalBytes: 2 }
+    api.on('POST /v1/system/check', sse(['progress', progress], ['done', { ...report, findings }]))
+    return run(api, ['system', 'check', ...argv])
+  }
+  const good = await check([])
+  assert.deepEqual(
+    [good.code, good.stdout, good.stderr],
+    [0, 'Checked 3 layers (7MB), 2 images, 1 device maps: all is as it should be\n', 'cccccccccccc: reading (2B)\n'],
+  )
+  assert.deepEqual(api.requests.at(-1)!.json(), { repair: false })
+  const found = await check([finding], '-q')
+  assert.deepEqual(
+    [found.code, found.stdout, found.stderr],
+    [
+      5,
+      [
+        `layer ${ID}: its digest is another`,
+        '  of docker.io/library/alpine:3.20',
+        '  bytes 4096-8191',
+        'Checked 3 layers (7MB), 2 images, 1 device maps: 1 wrong',
+        '',
+      ].join('\n'),
+      'bareboat: Cannot vouch for the store: 1 thing is wrong; "bareboat system check --repair" fetches or makes it again\n',
+    ],
+  )
+  const repaired = await check(
+    [{ ...finding, state: 'repaired', note: 'fetched again' }],
+    '--repair',
+    '--rate',
+    '1.5MB',
+  )
+  assert.equal(repaired.code, 0)
+  assert.match(repaired.stdout, /\n {2}repaired: fetched again\n/)
+  assert.deepEqual(api.requests.at(-1)!.json(), { repair: true, bytesPerSecond: 1_500_000 })
+  const failed = await check([{ ...finding, state: 'failed', note: 'no registry' }], '--repair', '--json', '-q')
+  assert.equal(failed.code, 5)
+  assert.equal((JSON.parse(failed.stdout) as CheckReport).findings[0]!.note, 'no registry')
+  assert.match(failed.stderr, /pull or import these images again\n$/)
+  assert.equal((await run(api, ['system', 'check', '--rate', 'fast'])).code, 2)
 })

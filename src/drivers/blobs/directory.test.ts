@@ -299,9 +299,10 @@ test('a blob or index that was damaged is told, not served', () =>
       collect(store.readExtents(extents, 0, plain.length)),
       (error: AppError) => error.code === 'internal',
     )
-    await assert.rejects(store.index(diffId), /its index is damaged/)
+    await assert.rejects(store.index(diffId), /Cannot read layer sha256:\w+: it is damaged, its digest is sha256:/)
+    assert.equal(await store.has(diffId), false)
     truncateSync(`${file}.index`, statSync(`${file}.index`).size - 1)
-    await assert.rejects(store.index(diffId), /its index is damaged/)
+    await assert.rejects(store.index(diffId), /Cannot read layer sha256:\w+: it is damaged/)
     rmSync(file)
     await assert.rejects(collect(store.readExtents(extents, 0, 10)), (error: AppError) => error.code === 'not_found')
   }))
@@ -361,4 +362,82 @@ test('an interrupted layer ends soon, whatever its source does, and its thread s
     )
     await store.ingest(sourceOf(plain).source, () => {}, never)
     assert.equal(await store.has(diffId), true)
+  }))
+
+test('a check finds one flipped bit, marks the layer, and the next time it is stored the mark goes', () =>
+  withStore(async (open, path) => {
+    await using store = await open()
+    await store.ingest(sourceOf(plain).source, () => {}, never)
+    const hex = diffId.slice(7)
+    const file = join(path, 'blobs/sha256', hex.slice(0, 2), hex)
+    const good = await store.check(diffId, { repair: false, signal: never })
+    assert.deepEqual(good, { sizeBytes: plain.length, rot: undefined, beside: [] })
+    const reader = await store.open(diffId)
+    const rotten = Buffer.from(plain)
+    rotten[1_234_567]! ^= 1
+    writeFileSync(file, rotten)
+    const found = await store.check(diffId, { repair: true, signal: never })
+    assert.match(found!.rot!.why, /^its digest is sha256:[0-9a-f]{64}$/)
+    assert.equal(await store.has(diffId), false)
+    assert.deepEqual(
+      (await store.usage()).map(({ isRotten }) => isRotten),
+      [true],
+    )
+    assert.deepEqual(await store.list(), [diffId])
+    const before = statSync(file).ino
+    await store.ingest(sourceOf(plain).source, () => {}, never)
+    assert.equal(await store.has(diffId), true)
+    assert.notEqual(statSync(file).ino, before)
+    assert.ok(Buffer.from(await reader.read(0, plain.length)).equals(rotten), 'who reads it keeps what it has')
+    await reader[Symbol.asyncDispose]()
+    assert.equal((await store.check(diffId, { repair: false, signal: never }))!.rot, undefined)
+    assert.equal(readdirSync(join(path, 'incoming')).length, 0)
+    assert.equal(await store.check(parseDigest(`sha256:${'0'.repeat(64)}`), { repair: true, signal: never }), undefined)
+  }))
+
+test('a damaged index is made again from its layer, when it is used and by a check', () =>
+  withStore(async (open, path) => {
+    await using store = await open()
+    await store.ingest(sourceOf(plain).source, () => {}, never)
+    const hex = diffId.slice(7)
+    const file = join(path, 'blobs/sha256', hex.slice(0, 2), `${hex}.index`)
+    const right = readFileSync(file)
+    writeFileSync(file, Buffer.from(right).fill(7, 20, 21))
+    const indexes = await Promise.all([store.index(diffId), store.index(diffId)])
+    assert.equal(indexes[0].entries.length, indexes[1].entries.length)
+    assert.ok(readFileSync(file).equals(right))
+    for (const [why, damage] of [
+      ['damaged', () => truncateSync(file, 10)],
+      ['missing', () => rmSync(file)],
+    ] as const) {
+      damage()
+      const left = await store.check(diffId, { repair: false, signal: never })
+      assert.deepEqual(left!.beside, [{ what: 'index', why, isRemade: false }])
+      const mended = await store.check(diffId, { repair: true, signal: never })
+      assert.deepEqual(mended!.beside, [{ what: 'index', why, isRemade: true }])
+      assert.ok(readFileSync(file).equals(right))
+    }
+    assert.deepEqual(readdirSync(join(path, 'incoming')), [])
+  }))
+
+test('a check is no faster than it is told to be, and ends when it is interrupted', () =>
+  withStore(async (open) => {
+    await using store = await open()
+    await store.ingest(sourceOf(plain).source, () => {}, never)
+    const stop = new AbortController()
+    const seen: number[] = []
+    await assert.rejects(
+      store.check(diffId, {
+        repair: false,
+        bytesPerSecond: 100,
+        onBytes: (bytes) => {
+          seen.push(bytes)
+          stop.abort()
+        },
+        signal: stop.signal,
+      }),
+      { name: 'AbortError' },
+    )
+    // At 100 bytes a second nothing follows the first piece.
+    assert.deepEqual(seen, [1 << 20])
   }))

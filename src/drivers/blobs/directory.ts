@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { rmSync, type Stats } from 'node:fs'
-import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -15,8 +15,10 @@ import type { LayerIndex } from '../../formats/tar/layer-index.ts'
 import type { TarLimits } from '../../formats/tar/limits.ts'
 import { parseLeafTable, type LeafTable } from '../../formats/verity/leaves.ts'
 import type { BlobStore, LayerSource, OnIngest, StoredLayer } from '../../services/images/ports.ts'
-import type { BlobFiles, StoredBlob, Transfer } from '../../services/store/ports.ts'
+import type { BlobFiles, CheckOptions, LayerCheck, StoredBlob, Transfer } from '../../services/store/ports.ts'
+import type { CheckJob } from './check-layer.ts'
 import { makeDirectory } from '../files.ts'
+import { checkInThread } from './check-thread.ts'
 import { DECOMPRESSION_LIMITS, type DecompressionLimits } from './decompress.ts'
 import type { IngestJob, Ingested } from './ingest.ts'
 import { LayerThreads } from './layer-threads.ts'
@@ -75,6 +77,9 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
   readonly #partsInUse = new Set<string>()
   /** Tables of leaves that are made now. */
   readonly #leavesUnderWay = new Map<Digest, Promise<LeafTable>>()
+  /** Indexes that are made anew now. */
+  readonly #indexesUnderWay = new Map<Digest, Promise<void>>()
+  readonly #closing = new AbortController()
   #usedBytes = 0
 
   constructor(config: BlobDirectoryConfig, paths: StorePaths) {
@@ -84,6 +89,7 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new AppError('interrupted', 'Cannot check a layer: the store is closed'))
     await this.#threads[Symbol.asyncDispose]()
   }
 
@@ -109,7 +115,8 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
     // The blob is renamed into its place after its index, so that the blob alone says enough unless somebody took the index.
     return (
       (await sizeOfFile(blobPath(this.#paths, diffId))) !== undefined &&
-      (await sizeOfFile(indexPath(this.#paths, diffId))) !== undefined
+      (await sizeOfFile(indexPath(this.#paths, diffId))) !== undefined &&
+      (await sizeOfFile(rottenPath(this.#paths, diffId))) === undefined
     )
   }
 
@@ -148,24 +155,14 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
   }
 
   async index(diffId: Digest): Promise<LayerIndex> {
-    const path = indexPath(this.#paths, diffId)
-    const size = await sizeOfFile(path)
-    const blobSize = await sizeOfFile(blobPath(this.#paths, diffId))
-    if (size === undefined || blobSize === undefined) throw missing(diffId)
     try {
-      if (size > MAX_INDEX_BYTES) throw new WireError('layer index', `it has ${size} bytes`)
-      const index = parseLayerIndex(await readFile(path))
-      if (index.blobBytes !== blobSize)
-        throw new WireError('layer index', `it speaks of ${index.blobBytes} bytes, the layer has ${blobSize}`)
-      return index
-    } catch (cause) {
-      if (!(cause instanceof WireError)) throw cause
-      throw new AppError(
-        'internal',
-        `Cannot read layer ${diffId}: its index is damaged; remove the image and pull it again`,
-        { cause },
-      )
+      return await this.#storedIndex(diffId)
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error
+      this.#config.log.warn('index of a layer is damaged, making it again', { diffId, why: error.message })
     }
+    await this.#remakeIndex(diffId)
+    return this.#storedIndex(diffId)
   }
 
   async leaves(diffId: Digest): Promise<LeafTable> {
@@ -258,6 +255,68 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
     return true
   }
 
+  async check(
+    diffId: Digest,
+    { repair, bytesPerSecond, onBytes = () => {}, signal }: CheckOptions,
+  ): Promise<LayerCheck | undefined> {
+    const job: CheckJob = {
+      diffId,
+      blobPath: blobPath(this.#paths, diffId),
+      indexPath: indexPath(this.#paths, diffId),
+      freshIndexPath: repair ? join(this.#paths.incoming, `${randomUUID()}.index.tmp`) : undefined,
+      bytesPerSecond,
+      tar: this.#config.tar ?? {},
+    }
+    try {
+      const verdict = await checkInThread(job, onBytes, AbortSignal.any([signal, this.#closing.signal]))
+      if (verdict === undefined) return undefined
+      const { sizeBytes, rot, index } = verdict
+      // What was read may have been replaced or removed meanwhile; then it says nothing of what is there now.
+      if ((await statOfFile(job.blobPath))?.ino !== verdict.inode) return { sizeBytes, rot: undefined, beside: [] }
+      if (rot !== undefined) {
+        await writeFile(rottenPath(this.#paths, diffId), `${rot.why}\n`, { mode: 0o600 })
+        return { sizeBytes, rot, beside: [] }
+      }
+      await rm(rottenPath(this.#paths, diffId), { force: true })
+      if (index === 'good' || index === 'unknown') return { sizeBytes, rot, beside: [] }
+      if (job.freshIndexPath !== undefined) await replaceDurably(job.freshIndexPath, job.indexPath)
+      return { sizeBytes, rot, beside: [{ what: 'index', why: index, isRemade: repair }] }
+    } finally {
+      if (job.freshIndexPath !== undefined) await rm(job.freshIndexPath, { force: true })
+    }
+  }
+
+  /** @throws {WireError} when it is damaged; {AppError} not_found */
+  async #storedIndex(diffId: Digest): Promise<LayerIndex> {
+    const path = indexPath(this.#paths, diffId)
+    const size = await sizeOfFile(path)
+    const blobSize = await sizeOfFile(blobPath(this.#paths, diffId))
+    if (size === undefined || blobSize === undefined) throw missing(diffId)
+    if (size > MAX_INDEX_BYTES) throw new WireError('layer index', `it has ${size} bytes`)
+    const index = parseLayerIndex(await readFile(path))
+    if (index.blobBytes !== blobSize)
+      throw new WireError('layer index', `it speaks of ${index.blobBytes} bytes, the layer has ${blobSize}`)
+    return index
+  }
+
+  /** @throws {AppError} internal when the layer itself is not good */
+  async #remakeIndex(diffId: Digest): Promise<void> {
+    const making = this.#indexesUnderWay.get(diffId)
+    if (making !== undefined) return making
+    const remake = async () => {
+      const checked = await this.check(diffId, { repair: true, signal: this.#closing.signal })
+      if (checked === undefined) throw missing(diffId)
+      if (checked.rot !== undefined)
+        throw new AppError(
+          'internal',
+          `Cannot read layer ${diffId}: it is damaged, ${checked.rot.why}; "bareboat system check --repair" or a pull of the image fetches it again`,
+        )
+    }
+    const work = remake().finally(() => this.#indexesUnderWay.delete(diffId))
+    this.#indexesUnderWay.set(diffId, work)
+    return work
+  }
+
   async #attempt(
     source: LayerSource,
     part: string | undefined,
@@ -309,10 +368,12 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
     const target = blobPath(this.#paths, diffId)
     makeDirectory(dirname(target))
     try {
+      const replacedBytes = (await sizeOfFile(target)) ?? 0
       await rename(job.leavesPath, leavesPath(this.#paths, diffId))
       await rename(job.layerPaths.index, indexPath(this.#paths, diffId))
       await rename(job.layerPaths.blob, target)
-      this.#usedBytes += sizeBytes
+      this.#usedBytes += sizeBytes - replacedBytes
+      await rm(rottenPath(this.#paths, diffId), { force: true })
       await syncDirectory(dirname(target))
       await syncDirectory(dirname(dirname(target)))
     } catch (error) {
@@ -425,6 +486,11 @@ async function statOfFile(path: string): Promise<Stats | undefined> {
     if (systemCode(error) === 'ENOENT') return undefined
     throw error
   }
+}
+
+async function replaceDurably(from: string, to: string): Promise<void> {
+  await rename(from, to)
+  await syncDirectory(dirname(to))
 }
 
 async function syncDirectory(path: string): Promise<void> {

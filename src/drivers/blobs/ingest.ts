@@ -234,7 +234,7 @@ function writeAll(file: number, bytes: Uint8Array, position?: number): void {
     at += writeSync(file, bytes, at, undefined, position === undefined ? undefined : position + at)
 }
 
-function writeSynced(path: string, bytes: Uint8Array): void {
+export function writeSynced(path: string, bytes: Uint8Array): void {
   const file = openSync(path, 'wx', 0o600)
   try {
     writeAll(file, bytes)

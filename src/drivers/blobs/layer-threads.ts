@@ -242,7 +242,7 @@ export async function* batches(
 }
 
 /** Nothing of ours but what Node itself needs. A value that is undefined would arrive as the text `undefined`. */
-function workerEnvironment(): Record<string, string> {
+export function workerEnvironment(): Record<string, string> {
   const { PATH, NODE_COMPILE_CACHE } = process.env
   return {
     ...(PATH === undefined ? {} : { PATH }),

@@ -6,7 +6,7 @@ import { open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
-import { parseExtentRows, serializeExtentRows, storedRowsBytes } from '../../formats/extent-map.ts'
+import { LITERALS, parseExtentRows, serializeExtentRows, storedRowsBytes } from '../../formats/extent-map.ts'
 import type { StoredRows } from '../../formats/extent-map.ts'
 import type { DeviceFiles } from '../../services/devices/ports.ts'
 import { ASIDE, replaceFile } from '../durable.ts'
@@ -51,6 +51,24 @@ export async function openDeviceDirectory(directory: string, log: Log): Promise<
         if (ROOT_HASH.test(rootHash) && sizeBytes !== undefined) found.push({ rootHash, sizeBytes })
       }
       return found
+    },
+    async faultOf(rootHash, blobBytes) {
+      try {
+        const rows = await readRows(rootHash, pathOf(rootHash))
+        const missing = rows.blobs.find((blob) => blobBytes(blob) === undefined)
+        if (missing !== undefined) return `layer ${missing} is not in the store`
+        const sizes = rows.blobs.map((blob) => blobBytes(blob)!)
+        const beyond = rows.sources.findIndex(
+          (source, row) => source !== LITERALS && rows.offsets[row]! + rows.lengths[row]! > sizes[source - 1]!,
+        )
+        return beyond < 0
+          ? undefined
+          : `row ${beyond} goes beyond the end of layer ${rows.blobs[rows.sources[beyond]! - 1]}`
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error
+        if (error.code === 'not_found') return undefined
+        return error.cause instanceof WireError ? error.cause.message : error.message
+      }
     },
     async remove(rootHash) {
       await rm(pathOf(rootHash), { force: true })

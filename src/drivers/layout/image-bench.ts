@@ -7,22 +7,26 @@ import type { Container } from '../../model/container.ts'
 import { createImages } from '../../services/images/create.ts'
 import type { Images } from '../../services/images/images.ts'
 import type { BlobStore, ImageUsers, RegistryPort } from '../../services/images/ports.ts'
+import { createDevices, type Devices } from '../../services/devices/devices.ts'
+import type { DeviceFiles } from '../../services/devices/ports.ts'
 import { createStoreCare, type StoreCare } from '../../services/store/care.ts'
 import type { LogFiles } from '../../services/store/ports.ts'
 import type { LogStore } from '../../services/containers/ports.ts'
 import { openBlobDirectory, type BlobDirectoryConfig } from '../blobs/directory.ts'
-import { openDeviceDirectory, type DeviceDirectory } from '../devices/directory.ts'
+import { openDeviceDirectory } from '../devices/directory.ts'
 import { diskOf } from '../disk.ts'
 import { createLogDirectory } from '../logs/directory.ts'
 import { createRegistry, type RegistryConfig } from '../registry/registry.ts'
 import { openSqlite } from '../store/sqlite/database.ts'
+import { createDeviceRecords, deviceMigrations, type DeviceTables } from '../store/sqlite/devices.ts'
 import { createImageStore, imageMigrations, type ImageTables } from '../store/sqlite/images.ts'
 import { createImports } from './import.ts'
 
 export interface ImageBench extends AsyncDisposable {
   readonly images: Images
   readonly blobs: BlobStore
-  readonly devices: DeviceDirectory
+  readonly devices: Devices
+  readonly deviceFiles: DeviceFiles
   readonly logs: LogStore & LogFiles
   readonly care: StoreCare
   readonly directory: string
@@ -47,7 +51,9 @@ export async function openImageBench(options: ImageBenchOptions = {}): Promise<I
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'bareboat-images-'))
   if (options.directory === undefined) stack.defer(() => rmSync(directory, { recursive: true, force: true }))
   const { now = Date.now, containers = [] } = options
-  const database = stack.use(openSqlite<ImageTables>(join(directory, 'state.db'), imageMigrations))
+  const database = stack.use(
+    openSqlite<ImageTables & DeviceTables>(join(directory, 'state.db'), [...imageMigrations, ...deviceMigrations]),
+  )
   const blobs = stack.use(
     await openBlobDirectory({ log: quietLog, now, path: join(directory, 'store'), threads: 2, ...options.blobs }),
   )
@@ -63,7 +69,15 @@ export async function openImageBench(options: ImageBenchOptions = {}): Promise<I
     imports: createImports(registry.download),
     ...(options.users === undefined ? {} : { users: options.users }),
   })
-  const devices = await openDeviceDirectory(join(directory, 'devices'), quietLog)
+  const deviceFiles = await openDeviceDirectory(join(directory, 'devices'), quietLog)
+  const devices = createDevices({
+    log: quietLog,
+    now,
+    images,
+    blobs,
+    files: deviceFiles,
+    records: createDeviceRecords(database.db),
+  })
   const logs = stack.use(createLogDirectory(join(directory, 'logs'), now))
   const care = createStoreCare({
     log: quietLog,
@@ -94,6 +108,7 @@ export async function openImageBench(options: ImageBenchOptions = {}): Promise<I
     images,
     blobs,
     devices,
+    deviceFiles,
     logs,
     care,
     directory,

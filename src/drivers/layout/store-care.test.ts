@@ -11,7 +11,6 @@ import { runOptions, type Container } from '../../model/container.ts'
 import type { UsageKind } from '../../model/store.ts'
 import { layoutFiles, makeImage, sha256, writeLayout, type MadeImage } from '../../services/images/layout-maker.ts'
 import type { PruneOptions } from '../../services/store/prune.ts'
-import { deviceName } from '../devices/directory.ts'
 import { openImageBench, type ImageBench } from './image-bench.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'bareboat-care-test-'))
@@ -74,8 +73,8 @@ test('df counts shared layers once, and what containers use as needed', async ()
   const other = await load(bench, imageOf('other'), 'other')
   containers.push(aContainer(), aContainer({ id: 'd'.repeat(64), name: 'old', state: 'exited', image: 'gone' }))
   await bench.logs.append('d'.repeat(64), 'stdout', 0, Buffer.from('hello'))
-  await bench.devices.put(deviceName(used.id), device)
-  await bench.devices.put(deviceName(other.id), device)
+  for (const { id } of [used, other]) await bench.devices.of(id)
+  const mapBytes = (await bench.devices.list()).map(({ sizeBytes }) => sizeBytes)
 
   const usage = await bench.care.usage()
   assert.deepEqual(usage.images.map(({ references, containers: users }) => `${references[0]} ${users}`).toSorted(), [
@@ -96,7 +95,7 @@ test('df counts shared layers once, and what containers use as needed', async ()
   const logBytes = usage.containers.find(({ name }) => name === 'old')!.sizeBytes
   assert.ok(logBytes >= 5)
   assert.deepEqual(await row(bench, 'containers'), [2, 1, logBytes, logBytes])
-  assert.deepEqual(await row(bench, 'devices'), [2, 1, 2 * 4097, 4097])
+  assert.deepEqual(await row(bench, 'devices'), [2, 1, mapBytes[0]! + mapBytes[1]!, mapBytes[0]])
   assert.deepEqual(await row(bench, 'layers'), [0, 0, 0, 0])
   assert.ok(usage.disk.freeBytes < usage.disk.sizeBytes)
 })
@@ -112,7 +111,7 @@ test('prune removes ended containers, unnamed images and what only they had; wit
   const unnamed = await load(bench, imageOf('unnamed'))
   const wanted = await load(bench, imageOf('wanted'))
   containers.push(aContainer({ id: 'f'.repeat(64), name: 'by-id', image: 'moved', imageId: wanted.id }))
-  for (const image of [unnamed, wanted]) await bench.devices.put(deviceName(image.id), device)
+  const [idle] = [await bench.devices.of(unnamed.id), await bench.devices.of(wanted.id)]
   await bench.logs.append('d'.repeat(64), 'stdout', 0, Buffer.from('hello'))
   await bench.logs.append('9'.repeat(64), 'stdout', 0, Buffer.from('of nobody'))
 
@@ -120,7 +119,7 @@ test('prune removes ended containers, unnamed images and what only they had; wit
     'container ended',
     `image ${unnamed.id}`,
     `layer ${unnamed.layers[1]!.diffId}`,
-    `device ${deviceName(unnamed.id)}`,
+    `device ${idle!.rootHash}`,
     `log ${'9'.repeat(64)}`,
   ])
   assert.deepEqual(await prune(bench), [])
@@ -227,7 +226,7 @@ test('what a killed process left long ago goes at the next start; what is fresh 
     const longAgo = new Date(Date.now() - 8 * 24 * 3600_000)
     utimesSync(join(directory, 'store/blobs/sha256', hex.slice(0, 2), hex), longAgo, longAgo)
     mkdirSync(join(directory, 'logs', 'a'.repeat(64)), { recursive: true })
-    await bench.devices.put(deviceName(parseDigest(sha256(old!))), device)
+    await bench.deviceFiles.put('a'.repeat(64), device)
   }
   await using bench = await openImageBench({ directory })
   await bench.care.tidy()

@@ -16,7 +16,14 @@ import { systemRoutes, type SystemRoutesDeps } from './system.ts'
 import type { EventBus } from '../../services/ports.ts'
 
 export interface ApiDeps
-  extends ContainerRoutesDeps, ImageRoutesDeps, KitRoutesDeps, MachineRoutesDeps, ProfileRoutesDeps, StoreRoutesDeps, SystemRoutesDeps {
+  extends
+    ContainerRoutesDeps,
+    ImageRoutesDeps,
+    KitRoutesDeps,
+    MachineRoutesDeps,
+    ProfileRoutesDeps,
+    StoreRoutesDeps,
+    SystemRoutesDeps {
   readonly log: Log
   readonly events: EventBus
   readonly version: string

@@ -1,7 +1,9 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
-import { pruneReport, pruneRequest, storeUsage } from '../../model/store.ts'
+import type { Progress } from '../../model/api.ts'
+import { checkRequest, pruneReport, pruneRequest, storeUsage } from '../../model/store.ts'
 import type { StoreCare } from '../../services/store/care.ts'
 import { answers, newRouter } from './router.ts'
+import { eventStream } from './streams.ts'
 
 export interface StoreRoutesDeps {
   readonly care: StoreCare
@@ -27,6 +29,33 @@ export function storeRoutes({ care }: StoreRoutesDeps): OpenAPIHono {
       responses: answers(pruneReport, 'what went, or would go'),
     }),
     async (c) => c.json(await care.prune(c.req.valid('json')), 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/system/check',
+      summary: 'Hold all that is stored against its digests; the answer is a stream of progress',
+      request: { body: { required: true, content: { 'application/json': { schema: checkRequest } } } },
+      responses: { 200: { description: 'text/event-stream: progress, then done (a CheckReport) or error' } },
+    }),
+    (c) => {
+      const { repair, bytesPerSecond } = c.req.valid('json')
+      return eventStream(async (send, signal) => {
+        const options = { repair, ...(bytesPerSecond === 0 ? {} : { bytesPerSecond }) }
+        const report = await care.check(
+          options,
+          ({ what, state, bytes, totalBytes }) =>
+            send('progress', {
+              step: what,
+              status: state,
+              ...(bytes === undefined ? {} : { currentBytes: bytes }),
+              ...(totalBytes === undefined ? {} : { totalBytes }),
+            } satisfies Progress),
+          signal,
+        )
+        send('done', report)
+      })
+    },
   )
   return app
 }

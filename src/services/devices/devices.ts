@@ -124,6 +124,9 @@ export function createDevices(deps: DevicesDeps) {
       await files.remove(rootHash)
     },
 
+    /** Why a device's map cannot be served; undefined for a good one. */
+    faultOf: files.faultOf,
+
     /** The device that a machine was given; undefined when it is not here any more. */
     async byRootHash(rootHash: string): Promise<Device | undefined> {
       const record = await records.byRootHash(rootHash)

@@ -14,6 +14,11 @@ export interface DeviceFiles {
   list(): Promise<readonly { readonly rootHash: string; readonly sizeBytes: number }[]>
   /** Does nothing where there is none. */
   remove(rootHash: string): Promise<void>
+  /**
+   * Why a map cannot be served; undefined for a good one, and where there is none.
+   * @param blobBytes the size of a stored blob, by its digest
+   */
+  faultOf(rootHash: string, blobBytes: (blob: string) => number | undefined): Promise<string | undefined>
 }
 
 /** What is known of a device beside its bytes. */

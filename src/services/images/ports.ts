@@ -73,7 +73,16 @@ export interface BlobStore {
   remove(diffId: Digest): Promise<void>
 }
 
-/** The records of images. Each method is one transaction. */
+/** The documents of an image as they are stored, not looked into. */
+export interface StoredDocuments {
+  readonly id: Digest
+  readonly manifestDigest: Digest
+  readonly manifestBytes: Uint8Array
+  readonly configBytes: Uint8Array
+  readonly repoDigests: readonly string[]
+}
+
+/** The records of images. Each method is one transaction. @throws {AppError} internal when a record is damaged */
 export interface ImageStore {
   /** All, newest first. */
   list(): Promise<readonly ImageRecord[]>
@@ -91,6 +100,13 @@ export interface ImageStore {
   /** Whether there was such a reference. */
   untag(reference: string): Promise<boolean>
   remove(imageId: Digest): Promise<void>
+  /** Of all images, damaged ones too. */
+  documents(): Promise<readonly StoredDocuments[]>
+  /** Replaces those of an image. */
+  putDocuments(
+    imageId: Digest,
+    documents: Pick<StoredDocuments, 'manifestDigest' | 'manifestBytes' | 'configBytes'>,
+  ): Promise<void>
 }
 
 /** How a registry is reached, as the person asking wants it for this pull; what is left out follows the configuration. */

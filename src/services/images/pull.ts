@@ -7,10 +7,11 @@ import { parseReference, type Reference } from '../../formats/oci/reference.ts'
 import { expectImage, readConfig, readManifest } from './documents.ts'
 import type { ImageRecord, OnProgress } from './image.ts'
 import type { PullOptions } from './images.ts'
+import type { KnownLayerSource } from './intake.ts'
 import { fullName, repoDigest, tagName, wanted } from './names.ts'
 import type { ImageNeeds } from './needs.ts'
 import { fits, listPlatforms } from './platform.ts'
-import type { RegistryAccess } from './ports.ts'
+import type { RegistryAccess, RegistryPort } from './ports.ts'
 import { takeIn, type LayerPlan } from './take-in.ts'
 
 /** @throws {AppError} as Images.pull */
@@ -115,24 +116,31 @@ function checkPlatform(is: Platform, asked: Platform | undefined, name: string):
     throw new AppError('invalid', `Cannot pull "${name}" for ${formatPlatform(asked)}: it is for ${formatPlatform(is)}`)
 }
 
-/** A layer's own bytes come from the registry that was named; what its descriptor says in `urls` is not followed. */
 function planLayer(
   { registry }: ImageNeeds,
   reference: Reference,
-  { digest, mediaType, size }: Descriptor,
+  layer: Descriptor,
   diffId: Digest,
   access: RegistryAccess,
 ): LayerPlan {
+  const { digest, mediaType } = layer
+  return { digest, mediaType, source: layerSource(registry, reference, layer, diffId, access) }
+}
+
+/** A layer's own bytes come from the registry that was named; what its descriptor says in `urls` is not followed. */
+export function layerSource(
+  registry: Pick<RegistryPort, 'stream'>,
+  reference: Reference,
+  { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+  diffId: Digest,
+  access: RegistryAccess,
+): KnownLayerSource {
   return {
+    name: `layer ${digest} of "${fullName(reference)}"`,
     digest,
-    mediaType,
-    source: {
-      name: `layer ${digest} of "${fullName(reference)}"`,
-      digest,
-      diffId,
-      sizeBytes: size,
-      isResumable: true,
-      open: (offset, stop) => registry.stream(reference, { digest, size }, offset, access, stop),
-    },
+    diffId,
+    sizeBytes: size,
+    isResumable: true,
+    open: (offset, stop) => registry.stream(reference, { digest, size }, offset, access, stop),
   }
 }

@@ -1,11 +1,13 @@
-/** The care of the store: what takes room, and what may go. */
+/** The care of the store: what takes room, what may go, and whether what is there is what it should be. */
 import type { Now } from '../../base/clock.ts'
-import { explain } from '../../base/errors.ts'
+import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
+import { isAbort } from '../../base/task.ts'
 import type { Container } from '../../model/container.ts'
-import type { PruneReport, StoreUsage } from '../../model/store.ts'
+import type { CheckReport, PruneReport, StoreUsage } from '../../model/store.ts'
 import type { Images } from '../images/images.ts'
 import type { Kits } from '../kits/kits.ts'
+import { check, type CheckOptions, type OnCheck } from './check.ts'
 import type { BlobFiles, DeviceStore, Disk, LogFiles } from './ports.ts'
 import { prune, type PruneOptions } from './prune.ts'
 import { tidy } from './tidy.ts'
@@ -35,12 +37,31 @@ export interface StoreCareDeps {
 export type StoreCare = ReturnType<typeof createStoreCare>
 
 export function createStoreCare(deps: StoreCareDeps) {
+  let isChecking = false
   return {
     /** What takes how much room. */
     usage: async (): Promise<StoreUsage> => usageOf(await takeStock(deps)),
 
     /** Removes what nobody needs; with `dryRun` it only says what that is. */
     prune: (options: PruneOptions): Promise<PruneReport> => prune(deps, options),
+
+    /**
+     * Reads all that is stored, one thing after the other, and says what is not what it should be.
+     * @throws {AppError} conflict while another check runs; interrupted
+     */
+    async check(options: CheckOptions, onProgress: OnCheck, signal: AbortSignal): Promise<CheckReport> {
+      if (isChecking) throw new AppError('conflict', 'Cannot check the store: it is being checked already')
+      isChecking = true
+      try {
+        return await check(deps, options, onProgress, signal)
+      } catch (cause) {
+        if (isAbort(cause, signal))
+          throw new AppError('interrupted', 'Cannot finish the check of the store: it was interrupted', { cause })
+        throw cause
+      } finally {
+        isChecking = false
+      }
+    },
 
     /** Removes what a process that was killed has left and nobody will ask for again. To be called before work begins. */
     async tidy(): Promise<void> {

@@ -28,6 +28,41 @@ export interface BlobFiles {
   transfers(): Promise<readonly Transfer[]>
   /** @returns whether it is gone: one that is under way stays */
   dropTransfer(digest: Digest): Promise<boolean>
+  /**
+   * Reads a layer whole and holds it and what lies beside it against its digest, off the control loop. A rotten one is marked:
+   * it counts as missing until it is stored again, but who reads it goes on. The mark of a good one goes.
+   * @returns undefined where there is no such layer
+   * @throws {AppError} internal; the signal's reason
+   */
+  check(diffId: Digest, options: CheckOptions): Promise<LayerCheck | undefined>
+}
+
+export interface CheckOptions {
+  /** Whether what lies beside a good layer is made anew where it is damaged. */
+  readonly repair: boolean
+  /** Undefined: as fast as it goes. */
+  readonly bytesPerSecond?: number
+  /** How many bytes have been read so far. */
+  onBytes?(bytes: number): void
+  readonly signal: AbortSignal
+}
+
+/** Bytes `from` (inclusive) to `to` (exclusive). */
+export interface ByteRange {
+  readonly from: number
+  readonly to: number
+}
+
+export interface LayerCheck {
+  readonly sizeBytes: number
+  /** Why the layer is not what it must be, and where its bytes are others as far as that is known; undefined for a good one. */
+  readonly rot: { readonly why: string; readonly ranges: readonly ByteRange[] } | undefined
+  /** What lies beside it and was not good. */
+  readonly beside: readonly {
+    readonly what: 'index' | 'leaves'
+    readonly why: 'damaged' | 'missing'
+    readonly isRemade: boolean
+  }[]
 }
 
 /** A stored map of the block device that machines are given of an image. It is made anew where it is gone. */
@@ -44,6 +79,11 @@ export interface DeviceStore {
   list(): Promise<readonly StoredDevice[]>
   /** Does nothing where there is none. Who has it open keeps it. */
   remove(rootHash: string): Promise<void>
+  /**
+   * Why a map cannot be served; undefined for a good one, and where there is none.
+   * @param blobBytes the size of a stored blob, by its digest
+   */
+  faultOf(rootHash: string, blobBytes: (blob: string) => number | undefined): Promise<string | undefined>
 }
 
 /** Logs, each under the id of its container or machine. */

@@ -106,4 +106,3 @@ async function printReport(session: Session, { dryRun, items, reclaimedBytes }: 
     `${dryRun ? 'Would reclaim' : 'Total reclaimed space'}: ${humanSize(reclaimedBytes, 4)}`,
   ])
 }
-

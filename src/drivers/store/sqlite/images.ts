@@ -1,7 +1,9 @@
 /** Image records in SQLite. */
 import type { Generated, Kysely, Selectable, Transaction } from 'kysely'
+import { AppError } from '../../../base/errors.ts'
 import { parseImageConfig } from '../../../formats/oci/config.ts'
 import { parseDigest, type Digest } from '../../../formats/oci/digest.ts'
+import type { ImageConfig } from '../../../formats/oci/image.ts'
 import type { ImageRecord } from '../../../services/images/image.ts'
 import type { ImageStore } from '../../../services/images/ports.ts'
 import type { Migration } from './database.ts'
@@ -122,6 +124,22 @@ export function createImageStore(db: Kysely<ImageTables>): ImageStore {
     async remove(imageId) {
       await db.deleteFrom('image').where('id', '=', imageId).execute()
     },
+    documents: () =>
+      db.transaction().execute(async (trx) => {
+        const rows = await trx.selectFrom('image').selectAll().orderBy('id').execute()
+        const named = await trx.selectFrom('image_repo_digest').selectAll().orderBy('position').execute()
+        return rows.map((row) => ({
+          id: parseDigest(row.id),
+          manifestDigest: parseDigest(row.manifest_digest),
+          manifestBytes: row.manifest,
+          configBytes: row.config,
+          repoDigests: named.filter(({ image_id }) => image_id === row.id).map(({ repo_digest }) => repo_digest),
+        }))
+      }),
+    async putDocuments(imageId, { manifestDigest, manifestBytes, configBytes }) {
+      const documents = { manifest_digest: manifestDigest, manifest: manifestBytes, config: configBytes }
+      await db.updateTable('image').set(documents).where('id', '=', imageId).execute()
+    },
   }
 }
 
@@ -199,7 +217,7 @@ async function readRecord(trx: Transaction<ImageTables>, row: Selectable<ImageTa
     .where('image_id', '=', row.id)
     .orderBy('position')
     .execute()
-  const config = parseImageConfig(row.config)
+  const config = readConfig(row)
   return {
     id: parseDigest(row.id),
     manifestDigest: parseDigest(row.manifest_digest),
@@ -218,5 +236,17 @@ async function readRecord(trx: Transaction<ImageTables>, row: Selectable<ImageTa
     config,
     configBytes: row.config,
     manifestBytes: row.manifest,
+  }
+}
+
+function readConfig({ id, config }: Selectable<ImageTables['image']>): ImageConfig {
+  try {
+    return parseImageConfig(config)
+  } catch (cause) {
+    throw new AppError(
+      'internal',
+      `Cannot read image ${id}: its config is damaged; "bareboat system check --repair" fetches it again`,
+      { cause },
+    )
   }
 }
