@@ -22,6 +22,8 @@ export interface Touches {
   list(): Touched
 }
 
+/** What goes on within this time is one piece: a piece has the time of its begin, and what other threads read lies beside it. */
+const JOIN_MS = 100
 /** At most this many pieces are kept, some 3 MB; a boot has a few thousand. */
 const MAX_TOUCHES = 65_536
 
@@ -33,8 +35,9 @@ export function createTouches(sizeBytes: number, nowMs: () => number, maxTouches
 
   function append(start: number, count: number): void {
     const last = touches.at(-1)
-    if (last !== undefined && last.start + last.count === start) last.count += count
-    else if (touches.length < maxTouches) touches.push({ start, count, atMs: nowMs() })
+    const atMs = nowMs()
+    if (last !== undefined && last.start + last.count === start && atMs - last.atMs <= JOIN_MS) last.count += count
+    else if (touches.length < maxTouches) touches.push({ start, count, atMs })
     else isComplete = false
   }
 
