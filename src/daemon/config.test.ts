@@ -46,6 +46,7 @@ test('readConfig says which key is wrong and what it should be', () => {
     () => readConfig({ httpPort: '0' }, undefined, env, 0),
     /Cannot read config key httpPort: "0" is not a port from 1 to 65535/,
   )
+  assert.throws(() => readConfig({ nbdThreads: '65' }, undefined, env, 0), /nbdThreads: "65" is not a number from 0/)
   assert.throws(() => readConfig({ dhcp: 'maybe' }, undefined, env, 0), /is not true or false/)
   assert.throws(() => readConfig({ logLevel: 'loud' }, undefined, env, 0), /is not debug, info, warn, error/)
   assert.throws(() => readConfig({}, '/nonexistent.yaml', env, 0), /there is none/)

@@ -13,7 +13,7 @@ interface Key {
   readonly env: string
   readonly means: string
   /** `list`: a YAML sequence, or words separated by commas. */
-  readonly kind: 'text' | 'port' | 'boolean' | 'list'
+  readonly kind: 'text' | 'port' | 'count' | 'boolean' | 'list'
 }
 
 /** Every key, as it is written in the file; flags are `--kebab-case`. */
@@ -38,6 +38,12 @@ export const KEYS = {
   interface: { env: 'BAREBOAT_INTERFACE', kind: 'text', means: 'network interface of the machines; empty serves none' },
   httpPort: { env: 'BAREBOAT_HTTP_PORT', kind: 'port', means: 'TCP port of the files that machines load' },
   tftpPort: { env: 'BAREBOAT_TFTP_PORT', kind: 'port', means: 'UDP port of TFTP' },
+  nbdPort: { env: 'BAREBOAT_NBD_PORT', kind: 'port', means: 'TCP port of NBD, from which machines read their root' },
+  nbdThreads: {
+    env: 'BAREBOAT_NBD_THREADS',
+    kind: 'count',
+    means: 'threads that serve NBD, at most 64; 0: one less than there are cores, 1 to 4',
+  },
   dhcp: { env: 'BAREBOAT_DHCP', kind: 'boolean', means: 'give addresses to machines' },
   dhcpRange: { env: 'BAREBOAT_DHCP_RANGE', kind: 'text', means: 'FIRST-LAST address for machines without a fixed one' },
   dhcpRouters: { env: 'BAREBOAT_DHCP_ROUTERS', kind: 'list', means: 'default routers of the machines' },
@@ -72,7 +78,7 @@ export const KEYS = {
 } as const satisfies Record<string, Key>
 
 export type ConfigKey = keyof typeof KEYS
-type ValueOf<K extends Key['kind']> = K extends 'port'
+type ValueOf<K extends Key['kind']> = K extends 'port' | 'count'
   ? number
   : K extends 'boolean'
     ? boolean
@@ -136,6 +142,8 @@ function defaultsFor(env: Environment, uid: number): Config {
     interface: '',
     httpPort: 8017,
     tftpPort: 69,
+    nbdPort: 10_809,
+    nbdThreads: 0,
     dhcp: true,
     dhcpRange: '',
     dhcpRouters: [],
@@ -195,6 +203,11 @@ function parseValue(name: string, key: Key, raw: unknown): unknown {
     const port = Number(raw)
     if (!Number.isInteger(port) || port < 1 || port > 65_535) throw wrong(name, raw, 'a port from 1 to 65535')
     return port
+  }
+  if (key.kind === 'count') {
+    const count = Number(raw)
+    if (!Number.isInteger(count) || count < 0 || count > 64) throw wrong(name, raw, 'a number from 0 to 64')
+    return count
   }
   if (typeof raw !== 'string') throw wrong(name, raw, 'text')
   return raw

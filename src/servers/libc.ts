@@ -1,5 +1,5 @@
 /**
- * The few calls of the C library that Node lacks: sockets bound to one interface, raw sockets. By `node:ffi`, which is experimental:
+ * The few calls of the C library that Node lacks: sockets bound to one interface, raw sockets, reads that do not wait. By `node:ffi`, which is experimental:
  * whoever uses this has a way to go on without.
  */
 
@@ -14,6 +14,10 @@ export interface Libc {
   ifIndex(interfaceName: string): number
   /** The first IPv4 address of an interface, whether or not it has a carrier; undefined when it has none. */
   ipv4Of(interfaceName: string): string | undefined
+  /** @param vectors of struct iovec, `count` of them */
+  preadv2(fd: number, vectors: Buffer, count: number, offset: number, flags: number): number
+  /** Where the bytes of a buffer lie; whoever uses the address keeps the buffer. */
+  addressOf(bytes: Buffer): bigint
   close(fd: number): number
   /** The error number of the last call. */
   errno(): number
@@ -33,6 +37,8 @@ export const LINUX = {
   SO_RCVBUF: 8,
   SO_BINDTODEVICE: 25,
   SO_RCVBUFFORCE: 33,
+  IPPROTO_TCP: 6,
+  TCP_USER_TIMEOUT: 18,
   IPPROTO_IPV6: 41,
   IPV6_UNICAST_HOPS: 16,
   IPV6_MULTICAST_HOPS: 18,
@@ -64,7 +70,7 @@ export function errnoName(errno: number): string {
 export async function openLibc(): Promise<Libc | undefined> {
   if (process.platform !== 'linux') return undefined
   try {
-    const { dlopen, getInt32 } = await import('node:ffi')
+    const { dlopen, getInt32, getRawPointer } = await import('node:ffi')
     const { functions: f } = dlopen('libc.so.6', {
       socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
       setsockopt: { arguments: ['int32', 'int32', 'int32', 'buffer', 'uint32'], return: 'int32' },
@@ -73,6 +79,7 @@ export async function openLibc(): Promise<Libc | undefined> {
       recvfrom: { arguments: ['int32', 'buffer', 'uint64', 'int32', 'buffer', 'buffer'], return: 'int64' },
       if_nametoindex: { arguments: ['string'], return: 'uint32' },
       ioctl: { arguments: ['int32', 'uint64', 'buffer'], return: 'int32' },
+      preadv2: { arguments: ['int32', 'buffer', 'int32', 'int64', 'int32'], return: 'int64' },
       close: { arguments: ['int32'], return: 'int32' },
       __errno_location: { arguments: [], return: 'pointer' },
     })
@@ -96,6 +103,8 @@ export async function openLibc(): Promise<Libc | undefined> {
         f.close(fd)
         return failed ? undefined : request.subarray(20, 24).join('.')
       },
+      preadv2: (fd, vectors, count, offset, flags) => Number(f.preadv2(fd, vectors, count, BigInt(offset), flags)),
+      addressOf: (bytes) => getRawPointer(bytes),
       close: (fd) => Number(f.close(fd)),
       errno: () => getInt32(f.__errno_location() as bigint),
     }
