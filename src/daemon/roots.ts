@@ -76,8 +76,8 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
     events,
     store: createProfileStore(database.db),
     watch: {
-      touched: async (token) => (await nbd?.touched(token)) ?? [],
-      bytesSent: async (token) => (await nbd?.bytesSent(token)) ?? 0,
+      touched: async (token) => (await nbd?.touched(token))?.touches ?? [],
+      bytesSent: async (token) => (await nbd?.sessions())?.find((one) => one.token === token)?.bytesSent ?? 0,
     },
     containerById: deps.containerById,
     blocksOfDevice: async (rootHash) => blocks(await devices.byRootHash(rootHash)),
@@ -96,7 +96,7 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
         Promise.reject(new AppError('unsupported', 'Cannot make a squashfs of the image: nothing here makes one')),
     },
     tasks: nbd === undefined ? [] : [nbd.task],
-    drop: (token) => nbd?.drop(token),
+    drop: (token) => nbd?.forget(token),
     [Symbol.asyncDispose]: () => profiles[Symbol.asyncDispose](),
   }
 }

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Now } from '../../base/clock.ts'
+import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { extentsOf } from '../../formats/extent-map.ts'
 import { erofsImage } from '../../formats/erofs/image.ts'
@@ -110,7 +111,12 @@ export function createDevices(deps: DevicesDeps) {
     /** All devices, each with an image that it is of where one is here still. */
     async list(): Promise<(StoredDevice & { readonly imageId?: Digest })[]> {
       const imagesByKey = new Map<string, Digest>()
-      for (const { id, layers } of await images.list()) imagesByKey.set(keyOf(layers.map(({ diffId }) => diffId)), id)
+      const all = await images.list().catch((error: unknown) => {
+        // The document of an image is damaged: the check of the store tells it, and needs this list to go on.
+        if (error instanceof AppError && error.code === 'internal') return []
+        throw error
+      })
+      for (const { id, layers } of all) imagesByKey.set(keyOf(layers.map(({ diffId }) => diffId)), id)
       const known = new Map((await records.list()).map((record) => [record.rootHash, record]))
       return (await files.list()).map(({ rootHash, sizeBytes }) => {
         const imageId = imagesByKey.get(known.get(rootHash)?.key ?? '')
