@@ -28,6 +28,7 @@ import { createImageStore, imageMigrations, type ImageTables } from '../drivers/
 import { createIntentStore } from '../drivers/store/sqlite/intents.ts'
 import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
 import { coreMigrations, type Tables } from '../drivers/store/sqlite/schema.ts'
+import { LIVE } from '../model/container.ts'
 import { createApi } from '../servers/api/app.ts'
 import { createApiServer } from '../servers/api/server.ts'
 import { createBoot } from '../services/boot/boot.ts'
@@ -42,6 +43,7 @@ import { createMachines } from '../services/machines/machines.ts'
 import { createPower } from '../services/power/power.ts'
 import type { EffectiveConfig } from './config.ts'
 import { findInterface } from './interface.ts'
+import { openNfs } from './nfs.ts'
 import { openNetwork } from './network.ts'
 import { registryConfig } from './registry-config.ts'
 import { VERSION } from './version.ts'
@@ -109,6 +111,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const console = stack.use(createConsole({ log, logs, portOf: power.portOf }))
   const iface = config.interface === '' ? undefined : findInterface(config.interface)
   const httpUrl = `http://${iface?.address ?? '127.0.0.1'}:${config.httpPort}`
+  const nfs = stack.use(await openNfs({ config, log, blobs, address: iface?.address ?? '127.0.0.1' }))
   const directory = await openDirectory(machineStore, boots, httpUrl)
   stack.defer(
     events.listen((event) => {
@@ -170,8 +173,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const exec = createExec({ containers, agent, blobs })
 
   // Servers
-  const problems: (() => string[])[] = []
-  const tasks: Task[] = []
+  const problems: (() => string[])[] = [nfs.problems]
+  const tasks: Task[] = [nfs.task]
   if (iface) {
     const network = stack.use(
       await openNetwork({ config, log, boot, directory, kits, iface, leasePath: dir('leases.db') }),
@@ -192,6 +195,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     kits,
     containers,
     exec,
+    nfsRoots: nfs.roots,
     uploadDir,
     version: VERSION,
     config: entries,
@@ -223,6 +227,11 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 
   tasks.push(ofDatabase(database.broken))
 
+  await nfs.roots.resume(async (containerId) => {
+    const container = await containerStore.byId(containerId)
+    if (container === undefined) return 'gone'
+    return LIVE.includes(container.state) ? 'live' : 'over'
+  })
   await containers.resume()
   await runTasks(tasks, signal, () => {
     isReady = true

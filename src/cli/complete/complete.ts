@@ -23,6 +23,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--early': ['auto', 'true', 'false'],
   '--restart': ['no', 'on-failure', 'always'],
   '--rootfs': ['ram'],
+  '--fstype': ['nfs', 'ramfs', 'isofs'],
   '--arch': ['amd64', 'arm64'],
   '--type': ['container', 'image', 'machine'],
   '--flavour': ['full', 'cloud'],

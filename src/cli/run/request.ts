@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { AppError, systemCode } from '../../base/errors.ts'
 import type { RunRequest } from '../../client/client.ts'
+import { rootfsOfFstype } from '../../model/fstype.ts'
 import type { Arch } from '../../model/machine.ts'
 import type { Io } from '../io.ts'
 import { parseDuration } from '../when.ts'
@@ -26,6 +27,8 @@ export interface RunFlags {
   initrd?: string
   kernelParam: string[]
   rootfs?: string
+  fstype?: string
+  resetAtime?: boolean
   cidfile?: string
   early?: string
   timeout?: string
@@ -64,7 +67,7 @@ export function toRequest(image: string, command: readonly string[], flags: RunF
     kernel: flags.kernel,
     initrd: flags.initrd,
     kernelParams: flags.kernelParam,
-    rootfs: oneOf('--rootfs', flags.rootfs, ['ram'] as const),
+    rootfs: oneOf('--rootfs', rootfsOf(flags), ['ram'] as const),
     early: oneOf('--early', flags.early, ['auto', 'true', 'false'] as const),
     timeoutSeconds: seconds('--timeout', flags.timeout),
     remove: flags.rm,
@@ -75,7 +78,17 @@ export function toRequest(image: string, command: readonly string[], flags: RunF
     platform: parsePlatform(flags.platform),
     tty: flags.tty,
     stdin: flags.interactive,
+    resetAtime: flags.resetAtime,
   })
+}
+
+/** @throws {AppError} invalid, unsupported */
+function rootfsOf({ rootfs, fstype }: RunFlags): string | undefined {
+  if (fstype === undefined) return rootfs
+  const named = rootfsOfFstype(fstype)
+  if (rootfs !== undefined && rootfs !== named)
+    throw new AppError('invalid', `Cannot use both --fstype ${fstype} and --rootfs ${rootfs}: conflicting options`)
+  return named
 }
 
 /** The variables of environment files, in order. @throws {AppError} invalid, naming the file */

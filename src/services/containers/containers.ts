@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { AppError, explain } from '../../base/errors.ts'
 import { untilAborted } from '../../base/task.ts'
 import type { Container, RunOptions } from '../../model/container.ts'
+import { refuseResetAtime } from '../../model/fstype.ts'
 import type { BootReports } from '../boot/boot.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { EventBus } from '../ports.ts'
@@ -162,6 +163,7 @@ export function createContainers(deps: ContainersDeps) {
           'invalid',
           'Cannot run with --rm and --restart: a container that is removed cannot be restarted',
         )
+      refuseResetAtime(options)
       const at = now()
       const imageArch = options.platform ?? (await archOf(options.image))
       for (let round = 0; ; round++) {
