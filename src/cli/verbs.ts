@@ -31,6 +31,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   rm: { group: CONTAINERS, load: async () => (await import('./verbs/rm.ts')).register },
   rename: { group: CONTAINERS, load: async () => (await import('./verbs/rename.ts')).register },
   top: { group: CONTAINERS, load: async () => (await import('./verbs/top.ts')).register },
+  atimes: { group: CONTAINERS, load: async () => (await import('./verbs/atimes.ts')).register },
   inspect: { group: CONTAINERS, load: async () => (await import('./verbs/inspect.ts')).register },
   events: { group: CONTAINERS, load: async () => (await import('./verbs/events.ts')).register },
   pull: { group: IMAGES, load: async () => (await import('./verbs/pull.ts')).register },

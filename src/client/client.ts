@@ -208,6 +208,8 @@ export function createClient(endpoint: Endpoint) {
           { follow: isFollowed, since: sinceMs, tail, stdout, stderr, console },
           signal,
         ),
+      atimes: (container: string, options: Signalled = {}) =>
+        octets(at('containers', container, 'atimes'), {}, options),
       top: (container: string, options: Signalled = {}) =>
         ask<TopAnswer>('GET', at('containers', container, 'top'), options),
       readArchive: (container: string, path: string, options: Signalled = {}) =>

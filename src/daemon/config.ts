@@ -37,6 +37,12 @@ export const KEYS = {
   },
   interface: { env: 'BAREBOAT_INTERFACE', kind: 'text', means: 'network interface of the machines; empty serves none' },
   httpPort: { env: 'BAREBOAT_HTTP_PORT', kind: 'port', means: 'TCP port of the files that machines load' },
+  nfsPort: { env: 'BAREBOAT_NFS_PORT', kind: 'port', means: 'TCP port of NFS, where machines have their roots on it' },
+  nfsDir: {
+    env: 'BAREBOAT_NFS_DIR',
+    kind: 'text',
+    means: 'where the roots of containers over NFS are kept; best a file system of its own',
+  },
   tftpPort: { env: 'BAREBOAT_TFTP_PORT', kind: 'port', means: 'UDP port of TFTP' },
   nbdPort: { env: 'BAREBOAT_NBD_PORT', kind: 'port', means: 'TCP port of NBD, from which machines read their root' },
   nbdThreads: {
@@ -141,6 +147,8 @@ function defaultsFor(env: Environment, uid: number): Config {
     tokenFile: '',
     interface: '',
     httpPort: 8017,
+    nfsPort: 2049,
+    nfsDir: '',
     tftpPort: 69,
     nbdPort: 10_809,
     nbdThreads: 0,
@@ -164,7 +172,7 @@ function defaultsFor(env: Environment, uid: number): Config {
 
 /** Defaults that follow another key. */
 function dependent(name: ConfigKey, values: Readonly<Record<string, unknown>>, defaults: Config): unknown {
-  const inDataDir = { tokenFile: 'api.token', kitDir: 'kits' }[name as string]
+  const inDataDir = { tokenFile: 'api.token', kitDir: 'kits', nfsDir: 'nfs' }[name as string]
   return inDataDir === undefined ? defaults[name] : join(values['dataDir'] as string, inDataDir)
 }
 

@@ -42,7 +42,7 @@ export interface RootServicesDeps {
 export interface RootServices extends AsyncDisposable {
   readonly devices: Devices
   readonly profiles: Profiles
-  readonly roots: Omit<RootsDeps, 'blobs'>
+  readonly roots: Omit<RootsDeps, 'blobs' | 'nfs'>
   readonly tasks: readonly Task[]
   /** Sends whoever has something open in the name of a boot away. */
   drop(token: string): void

@@ -30,6 +30,7 @@ import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
 import { deviceMigrations, type DeviceTables } from '../drivers/store/sqlite/devices.ts'
 import { profileMigrations, type ProfileTables } from '../drivers/store/sqlite/profiles.ts'
 import { coreMigrations, type Tables } from '../drivers/store/sqlite/schema.ts'
+import { LIVE } from '../model/container.ts'
 import { ROOTFS_KINDS } from '../model/rootfs.ts'
 import { createApi } from '../servers/api/app.ts'
 import { createApiServer } from '../servers/api/server.ts'
@@ -47,6 +48,7 @@ import { createPower } from '../services/power/power.ts'
 import { createStoreCare } from '../services/store/care.ts'
 import type { EffectiveConfig } from './config.ts'
 import { findInterface } from './interface.ts'
+import { openNfs } from './nfs.ts'
 import { openNetwork } from './network.ts'
 import { registryConfig } from './registry-config.ts'
 import { NBD_CONNECTIONS, openRoots } from './roots.ts'
@@ -121,6 +123,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const console = stack.use(createConsole({ log, logs, portOf: power.portOf }))
   const iface = config.interface === '' ? undefined : findInterface(config.interface)
   const httpUrl = `http://${iface?.address ?? '127.0.0.1'}:${config.httpPort}`
+  const nfs = stack.use(await openNfs({ config, log, blobs, address: iface?.address ?? '127.0.0.1' }))
   const directory = await openDirectory(machineStore, boots, httpUrl)
   stack.defer(
     events.listen((event) => {
@@ -192,6 +195,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       images,
       blobs,
       ...roots.roots,
+      nfs: nfs.roots,
       now,
       random: Math.random,
       kernels: { files: (arch, kernel, initrd) => bootFiles(kits, arch, kernel, initrd) },
@@ -218,8 +222,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   await care.tidy()
 
   // Servers
-  const problems: (() => string[])[] = []
-  const tasks: Task[] = [...roots.tasks]
+  const problems: (() => string[])[] = [nfs.problems]
+  const tasks: Task[] = [...roots.tasks, nfs.task]
   if (iface) {
     const network = stack.use(
       await openNetwork({ config, log, boot, directory, kits, iface, leasePath: dir('leases.db') }),
@@ -243,6 +247,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     exec,
     devices: roots.devices,
     profiles: roots.profiles,
+    nfsRoots: nfs.roots,
     uploadDir,
     version: VERSION,
     config: entries,
@@ -274,6 +279,11 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 
   tasks.push(untilBroken('database', database))
 
+  await nfs.roots.resume(async (containerId) => {
+    const container = await containerStore.byId(containerId)
+    if (container === undefined) return 'gone'
+    return LIVE.includes(container.state) ? 'live' : 'over'
+  })
   await containers.resume()
   await runTasks(tasks, signal, () => {
     isReady = true

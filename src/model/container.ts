@@ -101,6 +101,7 @@ export const runOptions = z
     pull: z.enum(['missing', 'always', 'never']).default('missing'),
     platform: arch.optional(),
     stopTimeoutSeconds: z.int().min(0).max(3600).default(10),
+    resetAtime: z.boolean().default(false).describe('record which files are read; rootfs nfs alone'),
   })
   .strict()
 export type RunOptions = z.infer<typeof runOptions>

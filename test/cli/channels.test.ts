@@ -1,5 +1,8 @@
 /** run, exec, attach and console: bytes both ways, keys, interrupts and exit codes. */
 import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
 import { runCli } from '../../src/cli/program.ts'
@@ -68,6 +71,31 @@ test('a foreground run shows the boot, passes the streams on exactly and ends wi
   assert.equal(quiet.stderr, 'oops\n')
   const asked = api.requests.find(({ path }) => path.endsWith('/attach'))
   assert.deepEqual([asked?.query.get('logs'), asked?.query.get('stdin')], ['true', 'false'])
+})
+
+test('a run with --reset-atime leaves the list of files in the current directory, under the id', async () => {
+  await using api = await startFakeApi()
+  serveRun(api, (channel) => {
+    channel.control({ type: 'exit', code: 3 })
+    channel.close()
+  })
+  const list = Buffer.from('./bin/sh\n./caf\xe9\n', 'latin1')
+  api.on('GET /v1/containers/:id/atimes', { body: list, headers: { 'content-type': 'text/plain' } })
+  const cwd = mkdtempSync(join(tmpdir(), 'bareboat-cli-'))
+  try {
+    const ran = await run(api, ['run', '--reset-atime', 'alpine'], { cwd })
+    assert.equal(ran.code, 3)
+    const path = join(cwd, `${aContainer({}).id.slice(0, 12)}-atime.out`)
+    assert.deepEqual(readdirSync(cwd), [path.split('/').at(-1)])
+    assert.deepEqual(readFileSync(path), list)
+    assert.match(ran.stderr, /the files that were read are listed in \S+-atime\.out/)
+    const lost = await run(api, ['run', '-q', '--reset-atime', 'alpine'], { cwd: join(cwd, 'gone') })
+    assert.match(lost.stderr, /Cannot write .*ENOENT; the list can still be had: bareboat atimes web/)
+  } finally {
+    rmSync(cwd, { recursive: true })
+  }
+  const listed = await run(api, ['atimes', 'web'])
+  assert.deepEqual([listed.code, listed.terminal.bytes()], [0, list])
 })
 
 test('a boot that fails ends with 125, the stage, the cause and what to do', async () => {

@@ -539,3 +539,21 @@ test('a token goes in the header only, and an address with a credential is refus
   assert.equal(ran.code, 2)
   assert.doesNotMatch(ran.stderr, /hunter2/)
 })
+
+test('run --fstype takes the names of the Bare Metal Container manual', async () => {
+  await using api = await startFakeApi()
+  api.on('POST /v1/containers', { status: 201, json: aContainer({}) })
+  const asked = async (...flags: string[]) => {
+    const ran = await run(api, ['run', '-d', ...flags, 'alpine'])
+    return { ...ran, request: api.requests.at(-1)?.json() as Record<string, unknown> | undefined }
+  }
+  assert.equal((await asked('--fstype=ramfs')).request?.['rootfs'], 'ram')
+  assert.equal((await asked('--fstype', 'ramfs', '--rootfs', 'ram')).code, 0)
+  const conflicting = await asked('--fstype', 'nfs', '--rootfs', 'ram')
+  assert.equal(conflicting.stderr, 'bareboat: Cannot use both --fstype nfs and --rootfs ram: conflicting options\n')
+  const trusted = await asked('--fstype', 's-ramfs')
+  assert.match(trusted.stderr, /machines do not prove with their TPM what they have booted yet/)
+  assert.equal(trusted.code, 125)
+  assert.match((await asked('--fstype', 'tmpfs')).stderr, /it is not nfs, ramfs, s-ramfs or isofs/)
+  assert.equal((await asked('--reset-atime')).request?.['resetAtime'], true)
+})

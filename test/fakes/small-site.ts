@@ -165,6 +165,12 @@ export async function openSmallSite(options: SiteOptions) {
     deviceFile: () => file,
     profileOf: async () => undefined,
     squashfs: () => Promise.reject(new Error('no squashfs')),
+    nfs: {
+      prepare: async () => {},
+      open: () => Promise.reject(new Error('no NFS')),
+      shut: async () => {},
+      remove: async () => {},
+    },
     kernelParams: ['console=ttyS0'],
     machines: machineStore.list,
     machineById: machineStore.byId,

@@ -169,7 +169,9 @@ test(
     const a = await open(host, A, one)
     const b = await open(host, B, two)
     assert.match(a.source, /^10\.67\.0\.1:\/[A-Za-z0-9_-]{43}$/)
-    assert.equal(a.options, `vers=4.2,proto=tcp,port=2049,sec=sys,hard,addr=10.67.0.1,clientaddr=${one.address}`)
+    // Of the one that is installed: READ_PLUS of 4.2 is broken in the older.
+    const vers = /V([6-9]|\d\d)/.test((await run('ganesha.nfsd', '-v')).stdout) ? '4.2' : '4.1'
+    assert.equal(a.options, `vers=${vers},proto=tcp,port=2049,sec=sys,hard,addr=10.67.0.1,clientaddr=${one.address}`)
     assert.deepEqual(namesOf(await ls(one, a)), ['etc', 'large'])
     assert.equal((await cat(one, a, '/etc/motd')).stdout, 'welcome aboard\n')
 

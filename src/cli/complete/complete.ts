@@ -25,6 +25,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--restart': ['no', 'on-failure', 'always'],
   '--rootfs': ROOTFS_KINDS,
   '--image-format': IMAGE_FORMATS,
+  '--fstype': ['nfs', 'ramfs', 'isofs'],
   '--arch': ['amd64', 'arm64'],
   '--type': ['container', 'image', 'machine'],
   '--flavour': ['full', 'cloud'],

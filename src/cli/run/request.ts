@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { AppError, systemCode } from '../../base/errors.ts'
 import type { RunRequest } from '../../client/client.ts'
+import { rootfsOfFstype } from '../../model/fstype.ts'
 import type { Arch } from '../../model/machine.ts'
 import { IMAGE_FORMATS, ROOTFS_KINDS } from '../../model/rootfs.ts'
 import type { Io } from '../io.ts'
@@ -29,6 +30,8 @@ export interface RunFlags {
   rootfs?: string
   imageFormat?: string
   fill?: boolean
+  fstype?: string
+  resetAtime?: boolean
   cidfile?: string
   early?: string
   timeout?: string
@@ -67,7 +70,7 @@ export function toRequest(image: string, command: readonly string[], flags: RunF
     kernel: flags.kernel,
     initrd: flags.initrd,
     kernelParams: flags.kernelParam,
-    rootfs: oneOf('--rootfs', flags.rootfs, ROOTFS_KINDS),
+    rootfs: oneOf('--rootfs', rootfsOf(flags), ROOTFS_KINDS),
     imageFormat: oneOf('--image-format', flags.imageFormat, IMAGE_FORMATS),
     fill: flags.fill,
     early: oneOf('--early', flags.early, ['auto', 'true', 'false'] as const),
@@ -80,7 +83,17 @@ export function toRequest(image: string, command: readonly string[], flags: RunF
     platform: parsePlatform(flags.platform),
     tty: flags.tty,
     stdin: flags.interactive,
+    resetAtime: flags.resetAtime,
   })
+}
+
+/** @throws {AppError} invalid, unsupported */
+function rootfsOf({ rootfs, fstype }: RunFlags): string | undefined {
+  if (fstype === undefined) return rootfs
+  const named = rootfsOfFstype(fstype)
+  if (rootfs !== undefined && rootfs !== named)
+    throw new AppError('invalid', `Cannot use both --fstype ${fstype} and --rootfs ${rootfs}: conflicting options`)
+  return named
 }
 
 /** The variables of environment files, in order. @throws {AppError} invalid, naming the file */

@@ -2,6 +2,7 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { AppError, systemCode } from '../../base/errors.ts'
 import { collect, example } from '../option.ts'
+import { writeAtimes } from '../run/atimes.ts'
 import { followRun } from '../run/foreground.ts'
 import { toRequest, type RunFlags } from '../run/request.ts'
 import type { Session } from '../session.ts'
@@ -50,6 +51,8 @@ export const register: Register = (program, session) =>
     )
     .option('--image-format <format>', 'what --rootfs image loads: erofs or squashfs')
     .option('--fill', 'with --rootfs lazy: fetch the rest while it runs, after which the server may go away')
+    .option('--fstype <kind>', 'the same by the names of the Bare Metal Container manual: nfs, ramfs, isofs')
+    .option('--reset-atime', 'with --rootfs nfs: list the files that are read, in ID-atime.out when the run ends')
     .option('--cidfile <file>', 'write the id of the container to a file that does not exist yet')
     .option('--early <when>', 'power on before the image is ready: auto, true, false')
     .option('--timeout <seconds>', 'from run to running')
@@ -76,7 +79,11 @@ async function run(session: Session, image: string, command: string[], flags: Ru
   using idFile = flags.cidfile === undefined ? undefined : createIdFile(resolve(session.io.cwd, flags.cidfile))
   const container = await session.client().containers.create(request, { signal: session.signal })
   idFile?.keep(container.id)
-  if (flags.detach !== true) return followRun(session, container, flags)
+  if (flags.detach !== true) {
+    const code = await followRun(session, container, flags)
+    if (flags.resetAtime === true) await writeAtimes(session, container, flags.quiet === true)
+    return code
+  }
   if (flags.json === true) await session.printJson(container)
   else await session.printLines([container.id])
   return 0

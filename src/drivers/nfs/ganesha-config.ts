@@ -7,8 +7,9 @@ export interface GaneshaSettings {
   readonly address: string
   readonly port: number
   /**
-   * Whether this system speaks IPv6. Ganesha then listens on an IPv6 socket alone, and on every address unless the one that it is
-   * given is an IPv6 one too (seen with 4.3): an IPv4 address has to be written as mapped.
+   * Whether this system has an IPv6 address, other than that of the loopback. Where it speaks IPv6 at all, Ganesha 4.3 listens on an
+   * IPv6 socket, for which the address has to be written as mapped: an IPv4 address in the configuration is ignored, and it
+   * listens on all. But a mapped one is only read on a system with an IPv6 address (getaddrinfo(3), AI_ADDRCONFIG).
    */
   readonly hasIpv6: boolean
   /** Directory where it remembers its clients, so that they get their locks back after a restart (RFC 8881 §8.4.2.1). */

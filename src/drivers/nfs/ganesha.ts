@@ -7,14 +7,15 @@
  * in its log when it is done.
  */
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { poll, sleep } from '../../base/clock.ts'
 import { AppError, explain, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { isAbort, type Task } from '../../base/task.ts'
-import type { NfsExport, NfsServer } from '../../services/nfs/ports.ts'
+import type { NfsExport, NfsServer, NfsVersion } from '../../services/nfs/ports.ts'
+import { runProgram } from '../debian/program.ts'
 import { replaceFile } from '../durable.ts'
 import { makeDirectory } from '../files.ts'
 import { answersNfs } from './answers.ts'
@@ -49,16 +50,23 @@ const PROBE_MS = 2000
 /** The log begins anew beyond this; the last one is kept beside it. */
 const LOG_MAX_BYTES = 8 * 2 ** 20
 
+/** Absent where the kernel has no IPv6. */
+const IPV6_ADDRESSES = '/proc/net/if_inet6'
+/** It would like to be known to rpcbind and to speak Kerberos to clients; neither is wanted. */
+const HARMLESS = ['Cannot register NFS', 'gssd_refresh_krb5_machine_credential']
 const RELOADED = 'Reread exports complete'
 
 export function createGanesha({ log, directory, address, port }: GaneshaConfig): Ganesha {
   const path = (name: string): string => join(directory, name)
   const configPath = path('ganesha.conf')
   const logPath = path('ganesha.log')
+  const versionPath = path('version')
+  const recoveryPath = path('recovery')
   const args = ['-F', '-f', configPath, '-p', path('ganesha.pid'), '-L', logPath]
   let wanted: readonly NfsExport[] = []
   let pid: number | undefined
   let problem: string | undefined
+  let version: NfsVersion | undefined
   let last: Promise<unknown> = Promise.resolve()
 
   /** One thing after the other is done to the process. */
@@ -76,24 +84,24 @@ export function createGanesha({ log, directory, address, port }: GaneshaConfig):
   /** Brings the server to show what is wanted, whatever state it is in. */
   async function settle(): Promise<void> {
     try {
-      const head = renderServer({
-        address,
-        port,
-        hasIpv6: existsSync('/proc/net/if_inet6'),
-        recoveryPath: path('recovery'),
-      })
+      const before = (await readFile(configPath, 'utf8').catch(orUndefined)) ?? ''
+      const heads = [true, false].map((hasIpv6) => renderServer({ address, port, hasIpv6, recoveryPath }))
+      // An IPv6 address that comes or goes is no reason to take their root from machines for a moment.
+      const kept = running() === undefined ? undefined : heads.find((one) => before.startsWith(one))
+      const head = kept ?? heads[hasIpv6Address() ? 0 : 1]!
       const config = head + renderExports(wanted)
-      const before = await readFile(configPath, 'utf8').catch(orUndefined)
       // Without exports there is nothing to start it for, and nothing to keep it from.
       if (running() === undefined && wanted.length === 0) return void (problem = undefined)
-      if (running() !== undefined && before?.startsWith(head) !== true) await end()
+      if (running() !== undefined && kept === undefined) await end()
       if (before !== config) {
-        makeDirectory(path('recovery'))
+        makeDirectory(recoveryPath)
         await replaceFile(configPath, [Buffer.from(config)])
       }
       await rotateLog()
       if (running() === undefined) await start()
       else await reload()
+      // That of the one that runs, which need not be the one that is installed.
+      version ??= versionFor(await readFile(versionPath, 'utf8'))
       problem = undefined
     } catch (error) {
       problem = explain(error)
@@ -103,18 +111,13 @@ export function createGanesha({ log, directory, address, port }: GaneshaConfig):
 
   async function start(): Promise<void> {
     const from = await logSize()
+    version = undefined
+    await replaceFile(versionPath, [await installedRelease()])
     // Its own session and no pipe of ours: it lives on when this process does not.
     const child = spawn(PROGRAM, args, { detached: true, stdio: 'ignore', cwd: '/' })
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
       child.once('error', reject)
-    }).catch((cause: unknown) => {
-      if (systemCode(cause) !== 'ENOENT') throw cause
-      throw new AppError(
-        'unsupported',
-        `Cannot serve roots over NFS: "${PROGRAM}" is not installed; install the packages nfs-ganesha and nfs-ganesha-vfs`,
-        { cause },
-      )
     })
     child.unref()
     const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null
@@ -132,6 +135,8 @@ export function createGanesha({ log, directory, address, port }: GaneshaConfig):
     }
     refuseUnshown(await logFrom(from))
     log.info('NFS server started', { pid: child.pid, address, port, exports: wanted.length })
+    if (existsSync(IPV6_ADDRESSES) && !hasIpv6Address())
+      log.warn('NFS server listens on all addresses: it can be bound to one only where there is an IPv6 address too')
   }
 
   async function reload(): Promise<void> {
@@ -227,6 +232,11 @@ export function createGanesha({ log, directory, address, port }: GaneshaConfig):
       },
     },
 
+    version() {
+      if (version === undefined) throw new Error('nothing is shown yet')
+      return version
+    },
+
     problems: () => (problem === undefined ? [] : [`NFS: ${problem}`]),
 
     /** Leaves the server to the machines that have their roots on it; ends it when there are none. */
@@ -240,10 +250,44 @@ export function createGanesha({ log, directory, address, port }: GaneshaConfig):
   }
 }
 
-/** What it said last that is worse than a warning, as the end of a sentence. */
+/** What the installed one says of itself, e.g. `NFS-Ganesha Release = V4.3`. @throws {AppError} unsupported */
+async function installedRelease(): Promise<Uint8Array> {
+  try {
+    return await runProgram(PROGRAM, ['-v'])
+  } catch (cause) {
+    throw new AppError(
+      'unsupported',
+      'Cannot serve roots over NFS: nfs-ganesha cannot be run; install the packages nfs-ganesha and nfs-ganesha-vfs',
+      { cause },
+    )
+  }
+}
+
+/**
+ * READ_PLUS of NFSv4.2 is broken in 4.3 (Debian 12): Linux 6.12 reads other bytes than there are, or gets EIO. It is sound in 6.5
+ * (Debian 13); what lies between was not tried.
+ */
+function versionFor(release: string): NfsVersion {
+  const major = /V(\d+)/.exec(release)?.[1]
+  return Number(major) >= 6 ? '4.2' : '4.1'
+}
+
+/** Whether there is an address besides that of the loopback; each line begins with one, in 32 digits. */
+function hasIpv6Address(): boolean {
+  try {
+    return readFileSync(IPV6_ADDRESSES, 'latin1')
+      .split('\n')
+      .some((line) => /^[0-9a-f]{32} /.test(line) && !/^0{31}1 /.test(line))
+  } catch (error) {
+    return orUndefined(error) ?? false
+  }
+}
+
+/** What it said that is worse than a warning, as the end of a sentence; what follows from a complaint comes behind it. */
 function complaints(said: string): string {
   const lines = said.split('\n').flatMap((line) => /:(?:CRIT|MAJ|FATAL) :(.*)$/.exec(line)?.[1] ?? [])
-  return lines.length === 0 ? '' : `: ${lines.slice(-3).join('; ')}`
+  const telling = lines.filter((line) => !HARMLESS.some((text) => line.includes(text)))
+  return telling.length === 0 ? '' : `: ${telling.slice(0, 2).join('; ')}`
 }
 
 function orUndefined(error: unknown): undefined {

@@ -15,6 +15,7 @@ import type { NfsRoot, RootStore } from '../../services/nfs/ports.ts'
 import { runProgram } from '../debian/program.ts'
 import { ASIDE, asideIn, replaceFile, writeSynced } from '../durable.ts'
 import { makeDirectory, syncDirectory } from '../files.ts'
+import { removeTree } from '../unpack/directory.ts'
 
 export interface RootDirectoriesConfig {
   readonly log: Log
@@ -167,10 +168,6 @@ async function refuseUnrecorded(containerId: string, directory: string): Promise
     'unsupported',
     `Cannot record which files container "${containerId.slice(0, 12)}" reads: the file system of "${directory}" does not record access times; mount it with relatime instead of noatime`,
   )
-}
-
-function removeTree(path: string): Promise<unknown> {
-  return runProgram('rm', ['-rf', '--one-file-system', '--', path])
 }
 
 function checkedId(containerId: string): string {

@@ -3,6 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi'
 import { HTTPException } from 'hono/http-exception'
 import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
+import { atimeRoutes, type AtimeRoutesDeps } from './atimes.ts'
 import { limitBodies } from './body.ts'
 import { containerRoutes, type ContainerRoutesDeps } from './containers.ts'
 import { eventRoutes } from './events.ts'
@@ -17,6 +18,7 @@ import type { EventBus } from '../../services/ports.ts'
 
 export interface ApiDeps
   extends
+    AtimeRoutesDeps,
     ContainerRoutesDeps,
     ImageRoutesDeps,
     KitRoutesDeps,
@@ -49,6 +51,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
   app.route('/v1', kitRoutes(deps))
   app.route('/v1', containerRoutes(deps))
   app.route('/v1', storeRoutes(deps))
+  app.route('/v1', atimeRoutes(deps))
   app.route('/v1', eventRoutes(deps.events))
   app.get('/v1/openapi.json', (c) => c.json(openApiDocument(app, deps.version)))
   return app

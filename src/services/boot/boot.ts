@@ -10,7 +10,7 @@ import { LIVE, type Container } from '../../model/container.ts'
 import { isBefore, type Stage } from '../../model/stage.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { Boot, BootStore } from './ports.ts'
-import { rootFile, rootParams, type BootRoot, type NbdAddress, type RootFileName } from './root.ts'
+import { rootFile, rootParams, rootVariables, type BootRoot, type NbdAddress, type RootFileName } from './root.ts'
 import { containerScript, preparingScript, waitingScript } from './scripts.ts'
 import { renderSpec, type WorkloadSpec } from './spec.ts'
 
@@ -194,7 +194,8 @@ export function createBoot(deps: BootDeps) {
         log.warn('orders of a boot refused', { containerId: container.id, address, why: isOver ? 'it runs' : 'taken' })
         throw new AppError('not_found', 'Cannot find what this address stood for')
       }
-      return renderSpec(container, boot, { workload: ready.workload, root: ready.root, nbd: deps.nbd })
+      const root = await rootVariables(ready.root, { token, address, nbd: deps.nbd })
+      return renderSpec(container, boot, { workload: ready.workload, root })
     },
 
     /** A stage that the machine itself reports, with the facts that it tells beside it. */

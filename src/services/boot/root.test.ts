@@ -59,16 +59,16 @@ const cases: { root: BootRoot; files: Partial<Record<RootFileName, string>>; isH
       variables: { BB_ROOTFS: 'image', BB_IMAGE_FORMAT: 'squashfs', BB_ROOTFS_BYTES: '77', BB_IMAGE_SHA256: 'cd' },
     },
     {
-      root: { kind: 'nfs', source: '10.0.0.1:/x', options: 'vers=4.2' },
+      root: { kind: 'nfs', mount: async (address) => ({ source: '10.0.0.1:/x', options: `clientaddr=${address}` }) },
       files: {},
       isHashed: false,
-      variables: { BB_ROOTFS: 'nfs', BB_NFS_SOURCE: '10.0.0.1:/x', BB_NFS_OPTIONS: 'vers=4.2' },
+      variables: { BB_ROOTFS: 'nfs', BB_NFS_SOURCE: '10.0.0.1:/x', BB_NFS_OPTIONS: 'clientaddr=10.0.0.9' },
     },
   ]
 
 for (const { root, files, isHashed, variables } of cases)
-  test(`root "${root.kind}": what the machine is told, and which files it is given`, () => {
-    assert.deepEqual(rootVariables(root, 'TOKEN', nbd), variables)
+  test(`root "${root.kind}": what the machine is told, and which files it is given`, async () => {
+    assert.deepEqual(await rootVariables(root, { token: 'TOKEN', address: '10.0.0.9', nbd }), variables)
     assert.deepEqual(rootParams(root), isHashed ? [`bareboat.roothash=${device.rootHash}`] : [])
     for (const name of ['rootfs.tar', 'rootfs.erofs', 'rootfs.squashfs', 'profile'] as const)
       assert.equal((rootFile(root, name) as { name?: string } | undefined)?.name, files[name], name)

@@ -24,7 +24,19 @@ export type BootRoot =
     }
   | { readonly kind: 'image'; readonly format: 'erofs'; readonly device: BootDevice }
   | { readonly kind: 'image'; readonly format: 'squashfs'; readonly file: BootFile; readonly sha256: string }
-  | { readonly kind: 'nfs'; readonly source: string; readonly options: string }
+  | {
+      readonly kind: 'nfs'
+      /** Opens the root to the one machine that has this IPv4 address. */
+      readonly mount: (address: string) => Promise<NfsMount>
+    }
+
+/** What a machine mounts. */
+export interface NfsMount {
+  /** `HOST:/PATH` */
+  readonly source: string
+  /** As nfs(5) has them. */
+  readonly options: string
+}
 
 /** Files of a boot beside kernel and initrd, by the names that guest/ asks for. */
 export type RootFileName = 'rootfs.tar' | 'rootfs.erofs' | 'rootfs.squashfs' | 'profile'
@@ -57,8 +69,20 @@ export interface NbdAddress {
   readonly connections: number
 }
 
-/** What guest/ reads of the root, as shell variables. @param token of the boot: the name of its NBD export */
-export function rootVariables(root: BootRoot, token: string, nbd: NbdAddress): Record<string, string> {
+/** Who asks for the orders of a boot, and where its servers are. */
+export interface RootAsked {
+  /** Of the boot: the name of its NBD export. */
+  readonly token: string
+  /** IPv4 address of the machine. */
+  readonly address: string
+  readonly nbd: NbdAddress
+}
+
+/** What guest/ reads of the root, as shell variables. @throws what the opening of an NFS root throws */
+export async function rootVariables(
+  root: BootRoot,
+  { token, address, nbd }: RootAsked,
+): Promise<Record<string, string>> {
   switch (root.kind) {
     case 'ram':
       return { BB_ROOTFS: 'ram', BB_ROOTFS_BYTES: String(root.tar.sizeBytes) }
@@ -82,8 +106,10 @@ export function rootVariables(root: BootRoot, token: string, nbd: NbdAddress): R
             BB_ROOTFS_BYTES: String(root.file.sizeBytes),
             BB_IMAGE_SHA256: root.sha256,
           }
-    case 'nfs':
-      return { BB_ROOTFS: 'nfs', BB_NFS_SOURCE: root.source, BB_NFS_OPTIONS: root.options }
+    case 'nfs': {
+      const { source, options } = await root.mount(address)
+      return { BB_ROOTFS: 'nfs', BB_NFS_SOURCE: source, BB_NFS_OPTIONS: options }
+    }
   }
 }
 

@@ -7,7 +7,6 @@ import { assignments, quoteWords } from '../../formats/shell/quote.ts'
 import { dropbearPrivateKey } from '../../formats/ssh/keys.ts'
 import type { Container } from '../../model/container.ts'
 import type { Boot } from './ports.ts'
-import { rootVariables, type BootRoot, type NbdAddress } from './root.ts'
 
 /** TCP port of the agent's SSH server; 22 stays free for the image's own. */
 export const AGENT_PORT = 1622
@@ -25,18 +24,18 @@ export interface WorkloadSpec {
 /** What a boot is told of, beside its container and its secrets. */
 export interface SpecParts {
   readonly workload: WorkloadSpec
-  readonly root: BootRoot
-  readonly nbd: NbdAddress
+  /** How its root is made: see rootVariables. */
+  readonly root: Readonly<Record<string, string>>
 }
 
-export function renderSpec(container: Container, boot: Boot, { workload, root, nbd }: SpecParts): string {
+export function renderSpec(container: Container, boot: Boot, { workload, root }: SpecParts): string {
   const { options } = container
   const hostKey = dropbearPrivateKey({ seed: fromHex(boot.hostKeySeed), publicKey: fromHex(boot.hostKeyPublic) })
   return assignments({
     BB_ID: container.id,
     BB_NAME: container.name,
     BB_MODE: workload.mode,
-    ...rootVariables(root, boot.token, nbd),
+    ...root,
     BB_HOSTNAME: hostnameOf(container),
     BB_INIT: workload.argv[0]!,
     BB_TTY: options.tty ? '1' : '0',

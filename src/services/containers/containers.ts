@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { AppError, explain } from '../../base/errors.ts'
 import { untilAborted } from '../../base/task.ts'
 import type { Container, RunOptions } from '../../model/container.ts'
+import { refuseResetAtime } from '../../model/fstype.ts'
 import type { BootReports } from '../boot/boot.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { EventBus } from '../ports.ts'
@@ -63,6 +64,7 @@ export function createContainers(deps: ContainersDeps) {
     const exitCode = String(container.exitCode ?? '')
     await store.remove(container.id, containerEvent(container, 'destroy', 'daemon', { exitCode }))
     await logs.remove(container.id)
+    await deps.nfs.remove(container.id)
   }
 
   /**
@@ -162,6 +164,7 @@ export function createContainers(deps: ContainersDeps) {
           'invalid',
           'Cannot run with --rm and --restart: a container that is removed cannot be restarted',
         )
+      refuseResetAtime(options)
       const at = now()
       const imageArch = options.platform ?? (await archOf(options.image))
       for (let round = 0; ; round++) {
@@ -250,6 +253,7 @@ export function createContainers(deps: ContainersDeps) {
       if (await store.byId(container.id))
         await store.remove(container.id, containerEvent(container, 'destroy', 'daemon'))
       await logs.remove(container.id)
+      await deps.nfs.remove(container.id)
       return container
     },
 

@@ -77,7 +77,7 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
       )
     // From here on the image is in use, whatever becomes of its name.
     await store.patch(container.id, (seen) => (seen.imageId === image.id ? undefined : { imageId: image.id }))
-    const ready = await prepare(deps, { ...container, imageId: image.id })
+    const ready = await prepare(deps, { ...container, imageId: image.id }, signal)
     refuseTooSmall(machine, container.image, ready.root.kind, rootMemoryBytes(ready.root))
     return ready
   }
@@ -117,6 +117,8 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
       await power.set(machine, 'off', intent)
       const firmware = machine.firmware ?? 'uefi'
       await power.setBoot(machine, { device: 'pxe', firmware, once: true }, live.signal)
+      // Nobody had it open: a new boot has it under a name of its own.
+      await deps.nfs.shut(container.id)
       await boot.open(container.id, machine.id)
     }
     await power.set(machine, 'on', intent)

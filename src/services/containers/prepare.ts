@@ -44,7 +44,11 @@ export interface PreparedContainer extends Prepared {
 const MAX_ETC_BYTES = 1024 * 1024
 
 /** @throws {AppError} not_found, invalid: whatever keeps the container from being run, before a machine is touched */
-export async function prepare(deps: PrepareDeps, container: Container): Promise<PreparedContainer> {
+export async function prepare(
+  deps: PrepareDeps,
+  container: Container,
+  signal: AbortSignal,
+): Promise<PreparedContainer> {
   const imageId = await deps.images.resolve(container.imageId ?? container.image)
   const [tree, config] = await Promise.all([deps.images.tree(imageId), deps.images.config(imageId)])
   const { options } = container
@@ -58,7 +62,7 @@ export async function prepare(deps: PrepareDeps, container: Container): Promise<
     workload,
     kernel: files.kernel,
     initrd: files.initrd,
-    root: await prepareRoot(deps, container, kind, { imageId, tree }),
+    root: await prepareRoot(deps, container, kind, { imageId, tree }, signal),
     kernelParams: [...deps.kernelParams, ...options.kernelParams],
   }
 }

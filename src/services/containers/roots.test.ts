@@ -67,12 +67,19 @@ function depsOf(devices: Partial<RootsDeps['devices']> = {}): RootsDeps {
     deviceFile: () => FILE,
     profileOf: async () => undefined,
     squashfs: async () => ({ file: FILE, sha256: 'cc' }),
+    nfs: {
+      prepare: async () => {},
+      open: async (_containerId, address) => ({ source: '10.0.0.1:/x', options: address }),
+      shut: async () => {},
+      remove: async () => {},
+    },
   }
 }
+const NEVER = new AbortController().signal
 const inHand = { imageId: 'sha256:1' as never, tree: mergeLayers([]) }
 
 test('prepareRoot: each kind has its files, its memory and its hash', async () => {
-  const of = (kind: RootfsKind, options = {}) => prepareRoot(depsOf(), containerOf(options), kind, inHand)
+  const of = (kind: RootfsKind, options = {}) => prepareRoot(depsOf(), containerOf(options), kind, inHand, NEVER)
   const lazy = await of('lazy', { fill: true })
   assert.deepEqual([rootMemoryBytes(lazy), rootHashOf(lazy)], [0, { rootHash: 'aa' }])
   assert.ok(lazy.kind === 'lazy' && lazy.isFilled && lazy.profile === undefined)
@@ -82,14 +89,18 @@ test('prepareRoot: each kind has its files, its memory and its hash', async () =
   assert.deepEqual([rootMemoryBytes(squashfs), rootHashOf(squashfs)], [9, {}])
   const ram = await of('ram')
   assert.deepEqual([rootMemoryBytes(ram) > 0, rootHashOf(ram)], [true, {}])
+  const nfs = await of('nfs')
+  assert.ok(nfs.kind === 'nfs')
+  assert.deepEqual(await nfs.mount('10.0.0.9'), { source: '10.0.0.1:/x', options: '10.0.0.9' })
+  assert.deepEqual([rootMemoryBytes(nfs), rootHashOf(nfs)], [0, {}])
 })
 
 test('prepareRoot: a machine that booted from a device keeps it, also when its image now makes another', async () => {
   const container = containerOf({}, { rootHash: 'bb' })
-  const kept = await prepareRoot(depsOf({ byRootHash: async (hash) => device(hash) }), container, 'lazy', inHand)
+  const kept = await prepareRoot(depsOf({ byRootHash: async (hash) => device(hash) }), container, 'lazy', inHand, NEVER)
   assert.deepEqual(rootHashOf(kept), { rootHash: 'bb' })
   await assert.rejects(
-    prepareRoot(depsOf(), container, 'lazy', inHand),
+    prepareRoot(depsOf(), container, 'lazy', inHand, NEVER),
     /Cannot go on serving the root of container "web": its device bb is gone, and the image now makes aa/,
   )
 })

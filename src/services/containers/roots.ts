@@ -10,6 +10,7 @@ import type { BootFile } from '../boot/boot.ts'
 import type { BootDevice, BootRoot } from '../boot/root.ts'
 import type { Device, Devices } from '../devices/devices.ts'
 import type { BlobStore } from '../images/ports.ts'
+import type { NfsRoots } from '../nfs/roots.ts'
 
 export interface RootsDeps {
   readonly blobs: Pick<BlobStore, 'readExtents'>
@@ -18,6 +19,8 @@ export interface RootsDeps {
   readonly deviceFile: (device: Device) => BootFile
   /** What an earlier boot of a device has read; undefined where there was none. */
   readonly profileOf: (rootHash: string) => Promise<BootFile | undefined>
+  /** Directories of containers, served over NFS. */
+  readonly nfs: Pick<NfsRoots, 'prepare' | 'open' | 'shut' | 'remove'>
   /** The image as one squashfs file. @throws {AppError} unsupported where nothing here makes one */
   readonly squashfs: (imageId: Digest) => Promise<{ readonly file: BootFile; readonly sha256: string }>
 }
@@ -55,6 +58,7 @@ export async function prepareRoot(
   container: Container,
   kind: RootfsKind,
   { imageId, tree }: ImageInHand,
+  signal: AbortSignal,
 ): Promise<BootRoot> {
   switch (kind) {
     case 'ram':
@@ -69,7 +73,8 @@ export async function prepareRoot(
         return { kind, format: 'squashfs', ...(await deps.squashfs(imageId)) }
       return { kind, format: 'erofs', device: await deviceOf(deps, container, imageId) }
     case 'nfs':
-      throw new AppError('unsupported', 'Cannot make an NFS root: nothing here serves NFS')
+      await deps.nfs.prepare(container.id, tree, { resetAccessTimes: container.options.resetAtime, signal })
+      return { kind, mount: (address) => deps.nfs.open(container.id, address) }
     default:
       return kind satisfies never
   }

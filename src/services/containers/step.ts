@@ -102,7 +102,7 @@ export function createTools(deps: LifecycleDeps) {
     preparedOf(live: Live, container: Container): Promise<PreparedContainer> {
       const known = live.prepared
       if (known) return known
-      const preparing = prepare(deps, container)
+      const preparing = prepare(deps, container, live.signal)
       live.prepared = preparing
       preparing.catch(() => {
         if (live.prepared === preparing) live.prepared = undefined

@@ -122,6 +122,7 @@ export function createStopping(deps: LifecycleDeps, { machineOf, preparedOf, mov
       cause = explain(error)
     }
     await watch.end()
+    await deps.nfs.shut(container.id)
     if (open) await boot.end(open.token)
     logs.close(container.id)
     return cause

@@ -52,4 +52,8 @@ export interface NfsServer {
    * @throws {AppError} unsupported, timeout, invalid; it is tried again by itself
    */
   serve(exports: readonly NfsExport[]): Promise<void>
+  /** The version of NFS that it speaks without fault. Known once something is shown. */
+  version(): NfsVersion
 }
+
+export type NfsVersion = '4.1' | '4.2'

@@ -51,12 +51,14 @@ function server(done: string[] = []): NfsServer & { shown: readonly NfsExport[] 
       done.push(`serve ${exports.map(({ path }) => path[5]).join('')}`)
       this.shown = exports
     },
+    version: () => '4.2',
   }
 }
 const brokenServer: NfsServer = {
   async serve() {
     throw new AppError('unsupported', 'Cannot serve roots over NFS: it is not installed')
   },
+  version: () => '4.2',
 }
 
 const deps = { log: quietLog, host: '10.0.0.1', port: 2049 }
@@ -70,6 +72,7 @@ test('openNfsRoots: nothing is shown before a machine has an address', async () 
   assert.equal(shows.shown.length, 0)
   const mount = await roots.open(A, '10.0.0.7')
   assert.equal(mount.source, `10.0.0.1:/${shows.shown[0]!.name}`)
+  assert.equal(mount.options, 'vers=4.2,proto=tcp,port=2049,sec=sys,hard,addr=10.0.0.1,clientaddr=10.0.0.7')
   assert.equal(shows.shown[0]!.address, '10.0.0.7')
   assert.deepEqual(await roots.open(A, '10.0.0.7'), mount)
   await roots.shut(A)

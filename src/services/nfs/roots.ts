@@ -156,7 +156,7 @@ export async function openNfsRoots({ log, store, server, host, port }: NfsRootsD
       return {
         source: `${host}:/${name}`,
         options: [
-          'vers=4.2',
+          `vers=${server.version()}`,
           'proto=tcp',
           `port=${port}`,
           'sec=sys',
