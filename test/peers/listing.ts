@@ -27,7 +27,7 @@ export interface Listed {
   linkCount: number
 }
 
-const HERE = new URL('.', import.meta.url).pathname
+export const HERE = new URL('.', import.meta.url).pathname
 
 /** A first layer from a real file system by GNU tar, then two written entry by entry. */
 export function richLayers(folder: string): Buffer[] {
