@@ -68,6 +68,36 @@ test('tarExtents gives a tar that reads back as the same tree with the same cont
   assert.ok(read(tarExtents(again), bytes).equals(bytes))
 })
 
+test("tarExtents in GNU's dialect reads back as the same tree, and holes take no room", () => {
+  const big = tarOf(pax({ 'GNU.sparse.size': '1000000000000', 'GNU.sparse.map': '5,1,500000000000,2' }), {
+    name: 'big',
+    data: 'xyz',
+  })
+  for (const from of [blob, big]) {
+    const tree = treeOf(from, 'sha256:x')
+    const bytes = read(tarExtents(tree, { dialect: 'gnu' }), from)
+    const again = treeOf(bytes, 'sha256:x')
+    for (const entry of tree.entries()) {
+      const { data, xattrs: _x, blob: _b, ...rest } = entry
+      const { data: data2, xattrs: _x2, blob: _b2, ...rest2 } = again.get(entry.path)!
+      assert.deepEqual(rest2, rest)
+      assert.deepEqual(
+        data2.map(({ at, offset, length }) => [at, bytes.toString('latin1', offset, offset + length)]),
+        data.map(({ at, offset, length }) => [at, from.toString('latin1', offset, offset + length)]),
+      )
+    }
+    assert.ok(bytes.length < 50_000)
+  }
+})
+
+test('tarExtents leaves out what it is told to, with all its names', () => {
+  const extents = tarExtents(treeOf(blob, 'sha256:x'), {
+    without: ({ kind }) => kind === 'block' || kind === 'symlink',
+  })
+  const paths = [...treeOf(read(extents, blob), 'sha256:x').entries()].map(({ path }) => path)
+  assert.ok(!paths.includes('sda') && !paths.includes('symlink') && paths.includes('null'))
+})
+
 test('tarExtents copies no file data', () => {
   const extents = tarExtents(treeOf(blob, 'sha256:x'))
   const inBlob = extents.filter((extent) => extent.kind === 'blob').reduce((sum, { length }) => sum + length, 0)

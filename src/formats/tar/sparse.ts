@@ -3,7 +3,7 @@
  * "Storing Sparse Files"). All end as data runs, checked against the file's logical size and the bytes in the archive.
  */
 import type { ByteString } from './byte-string.ts'
-import { HeaderError, number } from './header.ts'
+import { BLOCK_BYTES, HeaderError, number } from './header.ts'
 import type { DataRun } from './layer-index.ts'
 import { decimal } from './pax.ts'
 
@@ -79,6 +79,17 @@ export function sparseRuns(map: SparseMap, size: number, offset: number, packedB
   }
   if (packed !== packedBytes) throw new HeaderError(`a sparse map of ${packed} bytes over ${packedBytes} bytes of data`)
   return runs
+}
+
+/** The map of GNU.sparse 1.0, padded to blocks. A file that ends with a hole ends with an empty piece, as GNU tar writes it. */
+export function sparseMapOf(runs: readonly DataRun[], size: number): Buffer {
+  const last = runs.at(-1)
+  const isHoleLast = last === undefined || last.at + last.length < size
+  const pairs = runs.map(({ at, length }) => `${at}\n${length}\n`).join('') + (isHoleLast ? `${size}\n0\n` : '')
+  const text = `${runs.length + (isHoleLast ? 1 : 0)}\n${pairs}`
+  const map = Buffer.alloc(Math.ceil(text.length / BLOCK_BYTES) * BLOCK_BYTES)
+  map.write(text, 'latin1')
+  return map
 }
 
 function append(runs: DataRun[], run: DataRun): void {
