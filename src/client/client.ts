@@ -20,6 +20,7 @@ import type {
   TreeEntryView,
   WaitAnswer,
 } from '../model/api.ts'
+import type { ExportFormatName } from '../model/export.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
 import type { CheckReport, CheckRequest, PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
@@ -52,6 +53,12 @@ export interface EventQuery extends Signalled {
   readonly containerId?: string
   readonly follow?: boolean
 }
+/** Octets on their way here; a transfer that breaks off throws. */
+export interface Download {
+  /** Undefined where the server does not know it beforehand. */
+  readonly sizeBytes: number | undefined
+  readonly bytes: AsyncIterable<Uint8Array>
+}
 /** Told of each step while something long runs. */
 export type OnProgress = (progress: Progress) => void
 
@@ -65,10 +72,16 @@ export function createClient(endpoint: Endpoint) {
   const ask = <T>(method: string, path: string, options?: RequestOptions) =>
     requestJson<T>(endpoint, method, path, options)
   const stream = (path: string, options: RequestOptions) => requestStream(endpoint, 'GET', path, options)
-  const octets = async (path: string, query: Query, { signal }: Signalled): Promise<AsyncIterable<Uint8Array>> => {
+  const download = async (path: string, query: Query, { signal }: Signalled): Promise<Download> => {
     const body = await stream(path, { query, ...pick(signal) })
-    return watched(body as AsyncIterable<Uint8Array>, endpoint, body, signal)
+    const length = body.headers['content-length']
+    return {
+      sizeBytes: length === undefined ? undefined : Number(length),
+      bytes: watched(body as AsyncIterable<Uint8Array>, endpoint, body, signal),
+    }
   }
+  const octets = async (path: string, query: Query, options: Signalled): Promise<AsyncIterable<Uint8Array>> =>
+    (await download(path, query, options)).bytes
   const channel = async (path: string, query: Query, { signal }: Signalled): Promise<Channel> => {
     // ws is loaded by the few commands that need it.
     const { openChannel } = await import('./channel.ts')
@@ -144,8 +157,15 @@ export function createClient(endpoint: Endpoint) {
         ask<void>('DELETE', '/v1/images/profile', { query: { ref }, ...options }),
       diff: async (a: string, b: string, options: Signalled = {}) =>
         (await ask<{ changes: TreeChangeView[] }>('GET', '/v1/images/diff', { query: { a, b }, ...options })).changes,
-      export: (ref: string, format: 'tar' | 'cpio', options: Signalled = {}) =>
-        octets('/v1/images/export', { ref, format }, options),
+      export: (
+        ref: string,
+        format: ExportFormatName,
+        { devices, signal }: Signalled & { devices?: boolean } = {},
+      ): Promise<Download> => download('/v1/images/export', { ref, format, devices }, pick(signal)),
+      packages: async (ref: string, { signal }: Signalled = {}): Promise<string> => {
+        const { bytes } = await download('/v1/images/packages', { ref }, pick(signal))
+        return Buffer.concat(await Array.fromAsync(bytes)).toString('utf8')
+      },
     },
 
     store: {

@@ -1,11 +1,11 @@
 /** What machines are given as their root beside a tar: devices made of images, the NBD server that serves them, boot profiles. */
 import { join } from 'node:path'
 import type { Now } from '../base/clock.ts'
-import { AppError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Task } from '../base/task.ts'
 import { openDeviceDirectory } from '../drivers/devices/directory.ts'
 import { createDeviceRecords, type DeviceTables } from '../drivers/store/sqlite/devices.ts'
+import { openSquashfsDirectory } from '../drivers/squashfs-directory.ts'
 import { createProfileStore, type ProfileTables } from '../drivers/store/sqlite/profiles.ts'
 import type { SqliteStore } from '../drivers/store/sqlite/database.ts'
 import { extentsOf } from '../formats/extent-map.ts'
@@ -16,6 +16,7 @@ import type { BootStore } from '../services/boot/ports.ts'
 import type { RootsDeps } from '../services/containers/roots.ts'
 import { createDevices, type Device, type Devices } from '../services/devices/devices.ts'
 import type { DeviceFiles } from '../services/devices/ports.ts'
+import type { Exports } from '../services/images/export/exports.ts'
 import type { Images } from '../services/images/images.ts'
 import type { BlobStore } from '../services/images/ports.ts'
 import type { EventBus } from '../services/ports.ts'
@@ -30,6 +31,7 @@ export interface RootServicesDeps {
   readonly database: SqliteStore<DeviceTables & ProfileTables>
   readonly images: Images
   readonly blobs: BlobStore
+  readonly exports: Exports
   readonly boots: BootStore
   readonly events: EventBus
   readonly containerById: (containerId: string) => Promise<Container | undefined>
@@ -48,6 +50,8 @@ export interface RootServices extends AsyncDisposable {
   drop(token: string): void
 }
 
+const NEVER = new AbortController().signal
+
 /** Connections of one machine to its device: one that waits for a large read does not hold up a small one. */
 export const NBD_CONNECTIONS = 2
 
@@ -55,6 +59,11 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
   const { config, log, now, database, images, blobs, boots, events } = deps
   const files = await openDeviceDirectory(join(config.dataDir, 'devices'), log)
   const devices = createDevices({ log, now, images, blobs, files, records: createDeviceRecords(database.db) })
+  const imageIds = new Set((await images.list()).map(({ id }) => id))
+  const squashfs = await openSquashfsDirectory(join(config.dataDir, 'squashfs'), imageIds, async (imageId) => {
+    const { bytes } = await deps.exports.open(imageId, 'squashfs', {}, NEVER)
+    return { [Symbol.asyncIterator]: () => bytes }
+  })
   const nbd =
     deps.address === undefined
       ? undefined
@@ -92,8 +101,7 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
         const profile = await profiles.of(rootHash)
         return profile && heldText(renderRanges(profile.ranges))
       },
-      squashfs: () =>
-        Promise.reject(new AppError('unsupported', 'Cannot make a squashfs of the image: nothing here makes one')),
+      squashfs: squashfs.of,
     },
     tasks: nbd === undefined ? [] : [nbd.task],
     drop: (token) => nbd?.forget(token),

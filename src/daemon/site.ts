@@ -19,6 +19,7 @@ import { createLogDirectory } from '../drivers/logs/directory.ts'
 import { createRegistry } from '../drivers/registry/registry.ts'
 import { openSecretBox } from '../drivers/secrets/secret-box.ts'
 import { makeDirectory, readOrMakeFile } from '../drivers/files.ts'
+import { createPacker } from '../drivers/export/packer.ts'
 import { createGuestPort } from '../drivers/ssh/guest.ts'
 import { createBootStore } from '../drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
@@ -40,6 +41,7 @@ import { createConsole } from '../services/console/console.ts'
 import { createAgent } from '../services/containers/agent.ts'
 import { createContainers, type ContainersService } from '../services/containers/containers.ts'
 import { createExec } from '../services/containers/exec.ts'
+import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createMachines } from '../services/machines/machines.ts'
@@ -133,6 +135,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     }),
   )
 
+  const exports = createExports({ images, blobs, packer: createPacker(uploadDir) })
+
   // Roots of machines
   const roots = stack.use(
     await openRoots({
@@ -142,6 +146,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       database,
       images,
       blobs,
+      exports,
       boots,
       events,
       containerById: containerStore.byId,
@@ -240,7 +245,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     power,
     logs,
     images,
-    blobs,
+    exports,
     kits,
     care,
     containers,

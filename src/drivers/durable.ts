@@ -21,6 +21,12 @@ export async function writeSynced(
   await file.sync()
 }
 
+/** Gives a file that is on the disk its name in the same directory, in place of what has it. */
+export async function publishFile(aside: string, path: string): Promise<void> {
+  await rename(aside, path)
+  syncDirectory(dirname(path))
+}
+
 /** The file with these bytes or the one that was there before, whatever happens. */
 export async function replaceFile(
   path: string,
@@ -30,8 +36,7 @@ export async function replaceFile(
   const aside = asideIn(dirname(path))
   try {
     await writeSynced(aside, chunks)
-    await rename(aside, path)
-    syncDirectory(dirname(path))
+    await publishFile(aside, path)
   } finally {
     await rm(aside, { force: true })
   }

@@ -412,8 +412,38 @@ test('image export writes the whole file or none', async () => {
     },
   })
   const broken = await run(api, ['image', 'export', '-o', 'y.tar', 'a'], { cwd: folder })
+  const terminal = await run(api, ['image', 'export', 'a', '-o', '-'], { isTty: true })
+  assert.equal(terminal.code, 2)
+  assert.match(terminal.stderr, /standard output is a terminal/)
   assert.notEqual(broken.code, 0)
   assert.throws(() => readFileSync(join(folder, 'y.tar')), /ENOENT/)
+})
+
+test('image export tells the format by the name, and puts digests and packages beside a tar.lz4', async () => {
+  await using api = await startFakeApi()
+  const folder = mkdtempSync(join(tmpdir(), 'cli-export-'))
+  using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) }
+  const text = (name: string): string => readFileSync(join(folder, name), 'utf8')
+  api.on('GET /v1/images/export', { body: 'abc' })
+  api.on('GET /v1/images/packages', { body: 'ii  base-files\n' })
+  const ran = await run(api, ['image', 'export', '--json', '-o', 'img.tar.lz4', 'a'], { cwd: folder })
+  assert.equal(api.requests[0]!.query.get('format'), 'tar.lz4')
+  assert.equal(text('img.tar.lz4'), 'abc')
+  assert.equal(text('img.tar.lz4.md5'), '900150983cd24fb0d6963f7d28e17f72  img.tar.lz4\n')
+  const sha256 = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+  assert.equal(text('img.tar.lz4.sha256'), `${sha256}  img.tar.lz4\n`)
+  assert.equal(text('packages.txt'), 'ii  base-files\n')
+  assert.equal(JSON.parse(ran.stdout).files.length, 4)
+  api.on('GET /v1/images/packages', failure(404, 'not_found', 'Cannot list the packages of image "a": it has none'))
+  const bare = await run(api, ['image', 'export', '-o', 'b.tar.lz4', 'a'], { cwd: folder })
+  assert.deepEqual(
+    [bare.code, bare.stderr],
+    [0, 'bareboat: no packages.txt: Cannot list the packages of image "a": it has none\n'],
+  )
+  const odd = await run(api, ['image', 'export', '--format', 'rar', 'a'])
+  assert.match(odd.stderr, /Cannot use --format "rar": it is not tar, tar.gz/)
+  const nowhere = await run(api, ['image', 'export', '--format', 'dir', 'a'])
+  assert.match(nowhere.stderr, /--format dir needs -o DIRECTORY/)
 })
 
 test('machine add takes the password from anywhere but the command line', async () => {

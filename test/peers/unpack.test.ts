@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
-  chmodSync,
   chownSync,
   existsSync,
   lstatSync,
@@ -23,7 +22,7 @@ import { cutExtents, type Extent } from '../../src/formats/extents.ts'
 import { pax, tarOf, type TarField } from '../../src/formats/tar/tar-maker.ts'
 import type { BlobStore } from '../../src/services/images/ports.ts'
 import { randomLayers } from './random-layers.ts'
-import { assertEqual, listed, listFolder, pieces, richLayers, treeOf, type Listed } from './listing.ts'
+import { assertEqual, listed, listFolder, pieces, richLayers, treeOf, unpacked, type Listed } from './listing.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bareboat-unpack-'))
 after(() => removeTree(folder))
@@ -61,7 +60,7 @@ test('the rich image is unpacked as the tree says and as umoci unpacks it', { sk
   assert.deepEqual(lacks, [])
   const ours = listFolder(directory)
   assertEqual(ours, listed(treeOf(layers), layers))
-  assertEqual(ours, byUmoci(layers))
+  assertEqual(ours, unpacked(folder, 'rich', layers))
   // Holes stay holes.
   assert.ok(statSync(join(directory, 'hole')).blocks === 0)
   assert.ok(statSync(join(directory, 'sparse')).blocks < 64)
@@ -270,18 +269,3 @@ test('a full disk is an error that says so, and leaves nothing', { skip }, async
     execFileSync('umount', [small])
   }
 })
-
-function byUmoci(layers: readonly Buffer[]): Listed[] {
-  const image = join(folder, 'umoci-image')
-  const bundle = join(folder, 'umoci-bundle')
-  const umoci = (...words: string[]): void => void execFileSync('umoci', words, { stdio: ['ignore', 'ignore', 'pipe'] })
-  umoci('init', '--layout', image)
-  umoci('new', '--image', `${image}:t`)
-  for (const layer of layers) {
-    writeFileSync(join(folder, 'layer.tar'), layer)
-    umoci('raw', 'add-layer', '--image', `${image}:t`, join(folder, 'layer.tar'))
-  }
-  umoci('unpack', '--image', `${image}:t`, bundle)
-  chmodSync(bundle, 0o700)
-  return listFolder(join(bundle, 'rootfs'))
-}

@@ -2,7 +2,8 @@
  * GNU tar as the maker and reader of archives: it keeps modes, links and times, and when it unpacks it lets no entry out of
  * the destination (no `..`, no absolute name, no way through a link that the archive made).
  */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { chmod, lstat, mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AppError, systemCode } from '../../base/errors.ts'
@@ -31,8 +32,61 @@ export async function unpackTar(
 ): Promise<void> {
   const owner = keepOwner ? ['--same-owner', '--numeric-owner'] : ['--no-same-owner']
   const argv = ['-x', '-f', '-', '-p', ...owner, '-C', dir, ...renaming(name)]
+  await feed(argv, archive, `Cannot unpack into "${dir}"`, signal)
+}
+
+/**
+ * Unpacks the root of an image into a directory that does not exist or is empty; it appears whole or not at all. The archive is of
+ * the server's making: each directory before what is in it, each name once, nothing below a link.
+ * @param isRoot whether owners and all attributes can be kept
+ */
+export async function unpackRoot(
+  archive: AsyncIterable<Uint8Array>,
+  dir: string,
+  isRoot: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const what = `Cannot unpack into "${dir}"`
+  await refuseFull(dir, what)
+  const partial = `${dir}.${process.pid}.partial`
+  try {
+    await mkdir(partial, { mode: 0o700 })
+    const rights = isRoot ? ['--same-owner', '--xattrs-include=*'] : ['--no-same-owner', '--xattrs-include=user.*']
+    const argv = ['-x', '-f', '-', '-p', '--numeric-owner', '--xattrs', '--warning=no-timestamp', ...rights]
+    await feed([...argv, '-C', partial], archive, what, signal)
+    // A directory that its owner may not write to, its owner may not move.
+    const { mode } = await stat(partial)
+    if (!isRoot) await chmod(partial, mode | 0o700)
+    await rename(partial, dir)
+    if (!isRoot) await chmod(dir, mode)
+  } catch (cause) {
+    // Programs that go down step by step: a path of an image may be longer than a system call takes.
+    if (!isRoot) spawnSync('chmod', ['-R', 'u+rwX', '--', partial], { stdio: 'ignore' })
+    spawnSync('rm', ['-rf', '--one-file-system', '--', partial], { stdio: 'ignore' })
+    signal.throwIfAborted()
+    if (cause instanceof AppError) throw cause
+    throw new AppError('invalid', `${what}: ${systemCode(cause) ?? 'it did not arrive whole'}`, { cause })
+  }
+}
+
+async function refuseFull(dir: string, what: string): Promise<void> {
+  try {
+    if ((await lstat(dir)).isDirectory() && (await readdir(dir)).length === 0) return
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return
+    throw new AppError('invalid', `${what}: ${systemCode(cause) ?? String(cause)}`, { cause })
+  }
+  throw new AppError('conflict', `${what}: it is there and not an empty directory`)
+}
+
+async function feed(
+  argv: string[],
+  archive: AsyncIterable<Uint8Array>,
+  what: string,
+  signal: AbortSignal,
+): Promise<void> {
   const child = start(argv, ['pipe', 'ignore', 'pipe'])
-  const ended = ending(child, `Cannot unpack into "${dir}"`)
+  const ended = ending(child, what)
   try {
     await pipeline(archive, child.stdin!, { signal })
   } catch (error) {

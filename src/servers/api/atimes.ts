@@ -24,6 +24,7 @@ export function atimeRoutes({ containers, nfsRoots }: AtimeRoutesDeps): OpenAPIH
       // Asked for before the answer begins, so that a refusal is one.
       const list = await nfsRoots.accessed(id, c.req.raw.signal)
       return octets(
+        c,
         async function* () {
           yield list
         },

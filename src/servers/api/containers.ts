@@ -155,7 +155,7 @@ export function containerRoutes({ containers, exec, logs }: ContainerRoutesDeps)
       const streams: LogStream[] = query.get('console') === 'true' ? ['console'] : ofWorkload.filter(wanted)
       const isOver = found.state === 'exited' || found.state === 'failed'
       if (isOver) query.delete('follow')
-      return jsonLines((signal) => logLines(logs, found.id, query, streams, signal))
+      return jsonLines(c, (signal) => logLines(logs, found.id, query, streams, signal))
     },
   )
   streamRoute(
@@ -170,7 +170,7 @@ export function containerRoutes({ containers, exec, logs }: ContainerRoutesDeps)
     async (c) => {
       const process = await exec.tarOut(c.req.param('id')!, pathIn(c.req.query('path')))
       process.endInput()
-      return octets(() => wholeOutput(process), 'application/x-tar')
+      return octets(c, () => wholeOutput(process), 'application/x-tar')
     },
   )
   streamRoute(

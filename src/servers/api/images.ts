@@ -5,10 +5,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { AppError } from '../../base/errors.ts'
-import { cpioExtents } from '../../formats/cpio/project.ts'
-import { sizeOf } from '../../formats/extents.ts'
 import { byteStringOf } from '../../formats/tar/byte-string.ts'
-import { tarExtents } from '../../formats/tar/project.ts'
 import type { TreeEntry } from '../../formats/tree/tree.ts'
 import {
   imageDetails,
@@ -21,23 +18,24 @@ import {
   type TreeChangeView,
   type TreeEntryView,
 } from '../../model/api.ts'
+import { exportFormatNames } from '../../model/export.ts'
+import type { Exports } from '../../services/images/export/exports.ts'
 import type { ImageProgress, ImageRecord } from '../../services/images/image.ts'
 import type { Images } from '../../services/images/images.ts'
-import type { BlobStore } from '../../services/images/ports.ts'
 import { answers, newRouter, streamRoute } from './router.ts'
 import { entryView } from './tree-view.ts'
 import { eventStream, octets, type SendEvent } from './streams.ts'
 
 export interface ImageRoutesDeps {
   readonly images: Images
-  readonly blobs: Pick<BlobStore, 'readExtents'>
+  readonly exports: Pick<Exports, 'open' | 'packages'>
   /** Where uploads wait until they have been taken in. */
   readonly uploadDir: string
 }
 
 const refQuery = z.object({ ref: z.string().min(1).max(1024) })
 
-export function imageRoutes({ images, blobs, uploadDir }: ImageRoutesDeps): OpenAPIHono {
+export function imageRoutes({ images, exports, uploadDir }: ImageRoutesDeps): OpenAPIHono {
   const app = newRouter()
   app.openapi(
     createRoute({
@@ -142,17 +140,41 @@ export function imageRoutes({ images, blobs, uploadDir }: ImageRoutesDeps): Open
       method: 'get',
       path: '/images/export',
       summary: 'The root of an image as one file, made while it is sent',
-      query: { ref: 'the image', format: 'tar or cpio' },
-      answer: ['application/octet-stream', 'the file'],
+      query: {
+        ref: 'the image',
+        format: `one of ${exportFormatNames.join(', ')}`,
+        devices: 'false: without device nodes (dir)',
+      },
+      answer: ['application/octet-stream', 'the file; a transfer that broke off in the middle is no file'],
     },
     async (c) => {
-      const { ref = '', format = 'tar' } = c.req.query()
-      if (format !== 'tar' && format !== 'cpio')
-        throw new AppError('invalid', `Cannot export as "${format}": the formats are tar and cpio`)
-      const tree = await images.tree(await images.resolve(ref))
-      const extents = format === 'tar' ? tarExtents(tree) : cpioExtents(tree)
-      const sizeBytes = sizeOf(extents)
-      return octets((signal) => blobs.readExtents(extents, 0, sizeBytes, signal), 'application/octet-stream', sizeBytes)
+      const { ref = '', format = 'tar', devices } = c.req.query()
+      const name = exportFormatNames.find((one) => one === format)
+      if (name === undefined)
+        throw new AppError(
+          'invalid',
+          `Cannot export as "${format.slice(0, 64)}": the formats are ${exportFormatNames.join(', ')}`,
+        )
+      const options = { devices: devices !== 'false' }
+      const { mediaType, sizeBytes, bytes } = await exports.open(ref, name, options, c.req.raw.signal)
+      return octets(c, () => ({ [Symbol.asyncIterator]: () => bytes }), mediaType, sizeBytes)
+    },
+  )
+  streamRoute(
+    app,
+    {
+      method: 'get',
+      path: '/images/packages',
+      summary: 'The packages of an image, as its package manager lists them',
+      query: { ref: 'the image' },
+      answer: ['text/plain', 'what dpkg -l or apk info -v prints'],
+    },
+    async (c) => {
+      const { ref = '' } = c.req.query()
+      const list = await exports.packages(ref)
+      if (list === undefined)
+        throw new AppError('not_found', `Cannot list the packages of image "${ref}": it has no database of dpkg or apk`)
+      return c.text(list)
     },
   )
   app.openapi(

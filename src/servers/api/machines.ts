@@ -102,7 +102,7 @@ export function machineRoutes({ machines, power, logs }: MachineRoutesDeps): Ope
     },
     async (c) => {
       const found = await machines.find(c.req.param('name')!)
-      return jsonLines((signal) => logLines(logs, found.id, new URL(c.req.url).searchParams, ['console'], signal))
+      return jsonLines(c, (signal) => logLines(logs, found.id, new URL(c.req.url).searchParams, ['console'], signal))
     },
   )
   documentChannel(app, '/machines/{name}/console', 'The serial console')

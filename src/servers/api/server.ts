@@ -15,6 +15,7 @@ import { createAttempts } from './attempts.ts'
 import { Channel } from './channel.ts'
 import { channelAt, type ChannelDeps } from './channels.ts'
 import { errorBodyOf } from './router.ts'
+import type { TransferEnv } from './streams.ts'
 
 export interface ApiServerOptions extends ChannelDeps {
   readonly log: Log
@@ -52,7 +53,13 @@ export function createApiServer(options: ApiServerOptions): Task {
   }
 
   function open(judge: Judge): { server: Server } & AsyncDisposable {
-    const listener = getRequestListener((request) => app.fetch(request))
+    const listener = getRequestListener((request, { outgoing }) => {
+      const breakOff = (error: unknown): void => {
+        log.warn('answer broken off', { path: new URL(request.url).pathname, error: explain(error) })
+        outgoing.destroy()
+      }
+      return app.fetch(request, { breakOff } satisfies TransferEnv)
+    })
     const server = createServer(
       { headersTimeout: 15_000, requestTimeout: 0, maxHeaderSize: 65_536 },
       (request, response) => {

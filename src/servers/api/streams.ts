@@ -1,4 +1,5 @@
 /** Answers that go on: server-sent events, lines of JSON, octets. */
+import type { Context } from 'hono'
 import { explain } from '../../base/errors.ts'
 import { errorBodyOf } from './router.ts'
 
@@ -38,20 +39,32 @@ export function eventStream(work: (send: SendEvent, signal: AbortSignal) => Prom
   return new Response(stream, { headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' } })
 }
 
+/** What the server puts into the environment of a request. */
+export interface TransferEnv {
+  /** Ends the connection without ending the answer, and tells the log why. */
+  readonly breakOff: (error: unknown) => void
+}
+
 /** One JSON object a line, as they come. */
-export function jsonLines(lines: (signal: AbortSignal) => AsyncIterable<unknown>): Response {
-  return octets(async function* (signal) {
-    for await (const line of lines(signal)) yield encoder.encode(`${JSON.stringify(line)}\n`)
-  }, 'application/x-ndjson')
+export function jsonLines(c: Context, lines: (signal: AbortSignal) => AsyncIterable<unknown>): Response {
+  return octets(
+    c,
+    async function* (signal) {
+      for await (const line of lines(signal)) yield encoder.encode(`${JSON.stringify(line)}\n`)
+    },
+    'application/x-ndjson',
+  )
 }
 
 /** Bytes as they come. A failure in the middle breaks the transfer off, so that nobody takes half for the whole. */
 export function octets(
+  c: Context,
   bytes: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
   type = 'application/octet-stream',
   sizeBytes?: number,
 ): Response {
   const gone = new AbortController()
+  const { breakOff } = (c.env ?? {}) as Partial<TransferEnv>
   const iterator = bytes(gone.signal)[Symbol.asyncIterator]()
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -60,7 +73,9 @@ export function octets(
         if (done) controller.close()
         else controller.enqueue(value)
       } catch (error) {
-        controller.error(error instanceof Error ? error : new Error(explain(error)))
+        if (gone.signal.aborted || !breakOff)
+          controller.error(error instanceof Error ? error : new Error(explain(error)))
+        else breakOff(error)
       }
     },
     async cancel() {

@@ -75,6 +75,8 @@ export function createImages({ log, now, blobs, store, registry, imports, users,
     list: () => store.list(),
     resolve: async (image) => (await inspect(image)).id,
     inspect,
+    named: (image) => resolveImage(store, image),
+    keep: async (imageId) => keeper.lease((await byId(imageId)).layers.map(({ diffId }) => diffId)),
     async remove(image, { force = false } = {}) {
       const removed = await removeImage({ store, keeper, referenced, users: users ?? (async () => []) }, image, force)
       for (const imageId of removed.deleted) trees.forget(imageId)

@@ -47,6 +47,10 @@ export interface Images {
   resolve(image: string): Promise<Digest>
   /** @throws {AppError} as `resolve` */
   inspect(image: string): Promise<ImageRecord>
+  /** The same, and the tag in full that it was named by; undefined where by a digest or id. */
+  named(image: string): Promise<{ readonly record: ImageRecord; readonly tag: string | undefined }>
+  /** The layers of the image stay until it is disposed, even if the image goes. */
+  keep(imageId: Digest): Promise<Disposable>
   /** As docker's `image rm`: takes a tag away, and the image with its last one. @throws {AppError} conflict when a container uses it */
   remove(image: string, options?: { readonly force?: boolean }): Promise<RemovedImage>
   tag(image: string, reference: string): Promise<void>
