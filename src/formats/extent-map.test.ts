@@ -39,6 +39,14 @@ test('ExtentMapBuilder joins literal bytes that go on, and keeps the rows of blo
   )
 })
 
+test('ExtentMapBuilder gives room for literal bytes that are filled in afterwards', () => {
+  const builder = new ExtentMapBuilder()
+  const room = builder.literalRoom(0, 8)
+  builder.blob(8, A, 0, 1)
+  room[7] = 9
+  assert.deepEqual([...builder.done(9).literals], [0, 0, 0, 0, 0, 0, 0, 9])
+})
+
 test('ExtentMapBuilder refuses rows that run back, and a size before the last one ends', () => {
   assert.throws(() => new ExtentMapBuilder().blob(0, A, 0, 10).blob(9, A, 0, 1), RangeError)
   assert.throws(() => new ExtentMapBuilder().blob(0, A, 0, 10).done(9), RangeError)

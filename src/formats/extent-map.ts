@@ -90,16 +90,22 @@ export class ExtentMapBuilder {
 
   /** Literal bytes at `start`; they are copied. */
   literal(start: number, bytes: Uint8Array): this {
+    this.literalRoom(start, bytes.length).set(bytes)
+    return this
+  }
+
+  /** `length` literal bytes at `start`, zeros that the caller fills in: good until literal bytes are added again. */
+  literalRoom(start: number, length: number): Buffer {
     const offset = this.#literalBytes
-    const need = offset + bytes.length
+    const need = offset + length
     if (need > this.#literals.length) {
       const bigger = Buffer.allocUnsafeSlow(Math.max(need, this.#literals.length * 2))
       this.#literals.copy(bigger, 0, 0, offset)
       this.#literals = bigger
     }
-    this.#literals.set(bytes, offset)
     this.#literalBytes = need
-    return this.#row(start, bytes.length, LITERALS, offset)
+    this.#row(start, length, LITERALS, offset)
+    return this.#literals.subarray(offset, need).fill(0)
   }
 
   /** @param sizeBytes length of the virtual file, not less than the end of the last row */

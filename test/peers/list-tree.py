@@ -26,7 +26,7 @@ def show(path):
         'content': content(full) if kind == 'file' else '',
         'target': os.readlink(full).decode('latin1') if kind == 'symlink' else '',
         'device': f'{os.major(s.st_rdev)}:{os.minor(s.st_rdev)}' if device else '',
-        'xattrs': xattrs, 'inode': s.st_ino,
+        'xattrs': xattrs, 'linkCount': s.st_nlink, 'inode': s.st_ino,
     }))
     if kind == 'directory':
         for name in sorted(os.listdir(full)):

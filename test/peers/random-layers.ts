@@ -5,11 +5,11 @@ import { pax } from '../../src/formats/tar/tar-maker.ts'
 type Kind = 'file' | 'directory' | 'symlink'
 type State = Map<string, Kind>
 
-/** Three to five layers over a small space of names, so that they meet often. */
-export function randomLayers(seed: number): TarField[][] {
+/** Layers over a small space of names, so that they meet often. @param count how many; by default three to five */
+export function randomLayers(seed: number, count?: number): TarField[][] {
   const random = mulberry(seed)
   const state: State = new Map([['', 'directory']])
-  return Array.from({ length: 3 + random(3) }, (_, number) => layer(random, state, number))
+  return Array.from({ length: count ?? 3 + random(3) }, (_, number) => layer(random, state, number))
 }
 
 function layer(random: (below: number) => number, state: State, number: number): TarField[] {
