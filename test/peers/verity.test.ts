@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { openImageBench, type ImageBench } from '../../src/drivers/layout/image-bench.ts'
+import { erofsImage } from '../../src/formats/erofs/image.ts'
+import { uuidOf } from '../../src/formats/erofs/uuid.ts'
 import { ExtentMapBuilder, extentsOf, type ExtentMap } from '../../src/formats/extent-map.ts'
 import { parseDigest } from '../../src/formats/oci/digest.ts'
 import { pax, tarOf, type TarField } from '../../src/formats/tar/tar-maker.ts'
@@ -114,7 +116,10 @@ function shaped(tree: Tree, metadataBlocks: number, first = 0): ExtentMap {
   return builder.done(at + 4096)
 }
 
-async function deviceOf(bench: ImageBench, image: ExtentMap): Promise<{ device: VerityDevice; bytes: Buffer }> {
+async function deviceOf(
+  bench: ImageBench,
+  image: ExtentMap,
+): Promise<{ device: VerityDevice; bytes: Buffer; blocksRead: number }> {
   const tables = new Map<string, LeafTable>()
   for (const blob of image.blobs) tables.set(blob, await bench.blobs.leaves(parseDigest(blob)))
   const read = async (map: ExtentMap, from: number, to: number) => {
@@ -122,12 +127,16 @@ async function deviceOf(bench: ImageBench, image: ExtentMap): Promise<{ device: 
     for await (const part of bench.blobs.readExtents([...extentsOf(map, from, to)], 0, to - from)) parts.push(part)
     return Buffer.concat(parts)
   }
+  let blocksRead = 0
   const device = await addVerity(
     image,
     (blob) => tables.get(blob)!,
-    (from, to) => read(image, from, to),
+    (from, to) => {
+      blocksRead += (to - from) / 4096
+      return read(image, from, to)
+    },
   )
-  return { device, bytes: await read(device.map, 0, device.map.sizeBytes) }
+  return { device, bytes: await read(device.map, 0, device.map.sizeBytes), blocksRead }
 }
 
 test('a layer that came in, its files on blocks and off them: the same as veritysetup', { skip }, async () => {
@@ -141,6 +150,26 @@ test('a layer that came in, its files on blocks and off them: the same as verity
     assertAsVeritysetup(bytes, device, name)
   }
 })
+
+test(
+  'EROFS images: the same as veritysetup, and nothing but sparse files at odd places is read',
+  { skip },
+  async () => {
+    await using bench = await openImageBench()
+    const fields = layer(4)
+    const dense = fields.filter(({ name }) => !/^(?:sparse|PaxHeader)/.test(name!))
+    for (const [name, layers, most] of [
+      ['no sparse file', dense, 0],
+      ['a sparse file', fields, 10],
+    ] as const) {
+      const tree = await ingest(bench, tarOf(...layers))
+      const image = erofsImage(tree, { uuid: uuidOf([name]) })
+      const { device, bytes, blocksRead } = await deviceOf(bench, image)
+      assertAsVeritysetup(bytes, device, name)
+      assert.ok(blocksRead <= most, `${name}: ${blocksRead} blocks read`)
+    }
+  },
+)
 
 test(`1,000 bits of a device flipped, one at a time, seed ${SEED}: 1,000 found`, { skip }, async () => {
   await using bench = await openImageBench()

@@ -3,7 +3,7 @@
  * writes what comes out. Runs in a worker thread with blocking writes; nothing here is visible to readers of the store.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { closeSync, fdatasyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fdatasync, fdatasyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
 import { parseDigest, type Digest } from '../../formats/oci/digest.ts'
 import { serializeLayerIndex } from '../../formats/tar/index-codec.ts'
@@ -46,6 +46,8 @@ export interface Feed {
 }
 
 const READ_BYTES = 1 << 20
+/** Written bytes that are sent on to the disk while more come: the sync at the end then has little to wait for. */
+const SYNC_BYTES = 32 << 20
 
 /**
  * @param onAllArrived called once when the last byte has arrived
@@ -54,7 +56,7 @@ const READ_BYTES = 1 << 20
  */
 export async function ingestLayer(job: IngestJob, feed: Feed, onAllArrived: () => void): Promise<Ingested> {
   const raw = new RawLayer(job, feed)
-  const out = job.layerPaths === undefined ? undefined : openSync(job.layerPaths.blob, 'wx', 0o600)
+  const out = job.layerPaths === undefined ? undefined : new LargeFile(job.layerPaths.blob)
   const leaves = openSync(job.leavesPath, 'wx', 0o600)
   try {
     const plain = await unpack(job, raw, out, leaves).catch((error: unknown) => explainDamage(error, raw))
@@ -68,7 +70,7 @@ export async function ingestLayer(job: IngestJob, feed: Feed, onAllArrived: () =
       )
     fdatasyncSync(leaves)
     if (job.layerPaths !== undefined) {
-      fdatasyncSync(out!)
+      await out!.sync()
       writeSynced(job.layerPaths.index, plain.index)
     }
     return {
@@ -81,7 +83,7 @@ export async function ingestLayer(job: IngestJob, feed: Feed, onAllArrived: () =
   } catch (error) {
     throw storeError(job, error)
   } finally {
-    if (out !== undefined) closeSync(out)
+    await out?.close()
     closeSync(leaves)
     raw.close()
   }
@@ -93,7 +95,7 @@ interface Unpacked {
   readonly index: Uint8Array
 }
 
-async function unpack(job: IngestJob, raw: RawLayer, out: number | undefined, leaves: number): Promise<Unpacked> {
+async function unpack(job: IngestJob, raw: RawLayer, out: LargeFile | undefined, leaves: number): Promise<Unpacked> {
   const algorithm = job.diffId?.startsWith('sha512:') === true ? 'sha512' : 'sha256'
   const hash = createHash(algorithm)
   const hasher = new LeafHasher((bytes, at) => writeAll(leaves, bytes, at))
@@ -108,7 +110,7 @@ async function unpack(job: IngestJob, raw: RawLayer, out: number | undefined, le
     indexer.push(chunk)
     hash.update(chunk)
     hasher.push(chunk)
-    if (out !== undefined) writeAll(out, chunk)
+    out?.write(chunk)
     sizeBytes += chunk.length
   }
   const index = serializeLayerIndex(indexer.end())
@@ -225,6 +227,47 @@ class RawLayer implements AsyncIterable<Uint8Array> {
     this.#isReplaying = false
     this.#feed.start(this.bytes)
     return undefined
+  }
+}
+
+/** A new file whose bytes go to the disk while it is written. */
+class LargeFile {
+  readonly #file: number
+  #bytes = 0
+  #syncedBytes = 0
+  #syncing: Promise<void> | undefined
+  /** The kernel tells of a failed write once: to the sync that comes first. */
+  #failure: unknown
+
+  constructor(path: string) {
+    this.#file = openSync(path, 'wx', 0o600)
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#failure !== undefined) throw this.#failure
+    writeAll(this.#file, bytes)
+    this.#bytes += bytes.length
+    if (this.#syncing !== undefined || this.#bytes - this.#syncedBytes < SYNC_BYTES) return
+    this.#syncedBytes = this.#bytes
+    this.#syncing = new Promise((resolve) =>
+      fdatasync(this.#file, (error) => {
+        this.#failure ??= error ?? undefined
+        this.#syncing = undefined
+        resolve()
+      }),
+    )
+  }
+
+  /** Returns when all that was written is on the disk. */
+  async sync(): Promise<void> {
+    await this.#syncing
+    if (this.#failure !== undefined) throw this.#failure
+    fdatasyncSync(this.#file)
+  }
+
+  async close(): Promise<void> {
+    await this.#syncing
+    closeSync(this.#file)
   }
 }
 

@@ -1,5 +1,4 @@
 /** Three threads that take layers in; hashing is what a pull waits for, and one core does about 240 MB/s of it. */
-import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { AppError } from '../../base/errors.ts'
 import type { IngestJob, Ingested } from './ingest.ts'
@@ -34,7 +33,7 @@ export class LayerThreads implements AsyncDisposable {
 
   /** Starts threads before there is work, so that the first layer need not wait for them. */
   warm(): void {
-    while (this.#all.size < Math.min(this.#size, availableParallelism())) {
+    while (this.#all.size < this.#size) {
       const worker = this.#spawn()
       worker.unref()
       this.#idle.push(worker)
