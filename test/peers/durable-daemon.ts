@@ -22,14 +22,18 @@ export interface Daemon extends AsyncDisposable {
   said(): string
 }
 
-/** @param traced the tracer that it runs under, with its arguments */
-export function startDaemon(folder: string, traced: readonly string[] = []): Daemon {
+/**
+ * @param under what it runs under, such as a tracer with its arguments
+ * @param flags of its configuration
+ */
+export function startDaemon(folder: string, under: readonly string[] = [], flags: readonly string[] = []): Daemon {
   const socket = join(folder, 'api.sock')
   const server = [
     ...[process.execPath, '--disable-warning=ExperimentalWarning', join(ROOT, 'src/main.ts'), 'server'],
     ...['--data-dir', join(folder, 'data'), '--kit-dir', join(folder, 'kits'), '--socket', socket],
+    ...flags,
   ]
-  const [program, ...words] = [...traced, ...server] as [string, ...string[]]
+  const [program, ...words] = [...under, ...server] as [string, ...string[]]
   // Its own process group: strace does not hand a KILL on.
   const child = spawn(program, words, {
     stdio: ['ignore', 'ignore', 'pipe'],
