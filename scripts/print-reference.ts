@@ -71,6 +71,9 @@ function stagesPage(): string {
 A boot waits for each stage in turn, no longer than its budget after the stage before it, and no longer in all than
 \`run --timeout\`. A boot that stands still ends as \`failed\` with what it waited for and what most likely is wrong.
 
+Firmware asks for its loader or script for a moment only. Where the server was started anew after the power-on and the boot stands
+still before \`ipxe\`, the machine is switched off and on once more, with a new boot; the event \`boot-again\` says why.
+
 | stage | budget | waits for | when it does not come |
 |---|---|---|---|
 ${stages.join('\n')}

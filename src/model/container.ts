@@ -6,6 +6,7 @@
  *                       |                     |                   | exit      |  +---- exit -----+
  *                       +---- fail ----------+---- fail ---------+----------+------- fail -------> failed
  *
+ *   booting goes back to `powering` by `cycle`, once: a boot whose first steps fell into a time without a server.
  *   exited and failed go back to `preparing` by `restart`. `stop` is legal from every live state, and so is `exit` (the workload
  *   ended, which a slow BMC may show after the fact); both lead to `stopping`, since the machine is switched off before the
  *   container counts as exited.
@@ -19,7 +20,7 @@ export const TRANSITIONS = {
   created: { begin: 'preparing', stop: 'stopping', fail: 'failed' },
   preparing: { prepared: 'powering', exit: 'stopping', stop: 'stopping', fail: 'failed' },
   powering: { powered: 'booting', exit: 'stopping', stop: 'stopping', fail: 'failed' },
-  booting: { up: 'running', exit: 'stopping', stop: 'stopping', fail: 'failed' },
+  booting: { up: 'running', cycle: 'powering', exit: 'stopping', stop: 'stopping', fail: 'failed' },
   running: { exit: 'stopping', stop: 'stopping', fail: 'failed' },
   stopping: { off: 'exited', again: 'preparing', fail: 'failed' },
   exited: { restart: 'preparing' },
@@ -132,6 +133,7 @@ export const container = z.object({
   graceSeconds: z.int().optional().describe('how long the workload has to end after STOPSIGNAL'),
   stagedAt: z.int().optional().describe('when it came as far as `stage`'),
   poweredAt: z.int().optional().describe('when its machine was seen to be on'),
+  bootedAgainAt: z.int().optional().describe('when its machine was switched off and on again for a second attempt'),
   deadlineAt: z.int().optional().describe('when it must be running'),
   machineOff: z.boolean().optional().describe('false when the machine could not be switched off'),
   ip: z.string().optional(),

@@ -1,11 +1,18 @@
 /** Machines: what we know of them, and which of them a container asks for. */
 import { z } from 'zod'
 
-/** Six pairs of hexadecimal digits, lower case, separated by colons; `-` separators and upper case are read as well. */
+/**
+ * Six pairs of hexadecimal digits, lower case, separated by colons; `-` separators and upper case are read as well. What is no
+ * address of one network card is none: boards without one say zeros, and bit 0 of the first byte means a group (IEEE 802 §8.2).
+ */
 export const mac = z
   .string()
   .transform((text) => text.toLowerCase().replaceAll('-', ':'))
   .pipe(z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'is not a MAC address such as 52:54:00:12:34:56'))
+  .refine(
+    (text) => text !== '00:00:00:00:00:00' && (Number.parseInt(text, 16) & 1) === 0,
+    'is not the MAC address of one network card',
+  )
 
 /** The names that docker allows for a container, which machines share. */
 export const name = z

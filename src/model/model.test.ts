@@ -15,6 +15,8 @@ test('next follows the drawing and knows nothing else', () => {
 test('mac reads dashes and upper case, and refuses anything else', () => {
   assert.equal(mac.parse('52-54-00-AB-cd-01'), '52:54:00:ab:cd:01')
   assert.equal(mac.safeParse('52:54:00:ab:cd').success, false)
+  for (const nobody of ['00:00:00:00:00:00', 'ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01'])
+    assert.match(mac.safeParse(nobody).error!.message, /not the MAC address of one network card/)
 })
 
 test('matchesRank joins expressions by and', () => {

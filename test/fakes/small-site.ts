@@ -195,6 +195,7 @@ export async function openSmallSite(options: SiteOptions) {
   world.daemon = { boot, isDead: dead }
 
   return {
+    folder,
     containers,
     machines,
     machineStore,

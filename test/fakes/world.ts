@@ -26,6 +26,8 @@ export interface Behaviour {
   /** Reports this at the end of `bootsTo`. */
   fails: { stage: string; cause: string } | undefined
   stageMs: number
+  /** Firmware that does not ask twice: a server that is away once DHCP is done ends the boot, and the machine stays on. */
+  isImpatient: boolean
   /** The workload's end; undefined runs until it gets a signal. */
   exitCode: number | undefined
   runsMs: number
@@ -43,6 +45,7 @@ const GOOD: Behaviour = {
   bootsTo: 'running',
   fails: undefined,
   stageMs: 1,
+  isImpatient: false,
   exitCode: 0,
   runsMs: 5,
   output: 'hello\n',
@@ -89,6 +92,8 @@ export class FakeMachine {
   /** Output of the workload of this power-on. */
   output = ''
   workloadEnded = false
+  /** Its firmware found no server and stopped asking, at some time. */
+  hasGivenUp = false
   booted = Promise.withResolvers<void>()
   #world: World
   #life = new AbortController()
@@ -159,12 +164,19 @@ export class FakeMachine {
 
   async #boot(signal: AbortSignal): Promise<void> {
     const { does } = this
+    const { promise: untilOff, reject } = Promise.withResolvers<never>()
+    untilOff.catch(() => {})
+    signal.addEventListener('abort', () => reject(signal.reason as Error))
     const reaches = async (stage: Behaviour['bootsTo'], work: (boot: BootService) => Promise<unknown>) => {
       await sleep(does.stageMs, signal)
+      if (stage === 'tftp' && does.isImpatient && (this.#world.daemon?.isDead() ?? true)) {
+        this.hasGivenUp = true
+        await untilOff
+      }
       await this.#ask(work, signal)
       if (does.bootsTo !== stage) return
       if (does.fails) await this.#ask((boot) => boot.failed(token, does.fails!.stage, does.fails!.cause), signal)
-      await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+      await untilOff
     }
     let token = ''
     if (does.bootsTo === 'nothing') return

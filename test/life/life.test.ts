@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test'
 import { poll, sleep } from '../../src/base/clock.ts'
 import { AppError } from '../../src/base/errors.ts'
 import type { Container } from '../../src/model/container.ts'
-import type { Stage } from '../../src/model/stage.ts'
+import { STAGES, type Stage } from '../../src/model/stage.ts'
 import type { Event } from '../../src/model/event.ts'
 import { openSmallSite, type SiteOptions, type SmallSite } from '../fakes/small-site.ts'
 import { World, type Behaviour, type FakeMachine } from '../fakes/world.ts'
@@ -247,6 +247,24 @@ for (const c of failures)
     assert.ok((await actions(site, id)).includes('fail'))
     assert.equal(await site.boots.byContainer(id), undefined, 'its token opens nothing')
   })
+
+test('a machine whose firmware gave up while no server was there is booted once more', async (t) => {
+  const { site, machine, world } = await bench(t, { isImpatient: true, stageMs: 20, exitCode: 7 })
+  const { id } = await site.run()
+  await untilStage(site, id, 'dhcp')
+  site.kill()
+  const givenUp = () => Promise.resolve(machine.hasGivenUp || undefined)
+  assert.ok(await poll(givenUp, { everyMs: 2, deadlineMs: 20_000 }), 'the firmware asked on')
+  await using next = await openSmallSite({ folder: site.folder, world })
+  await next.containers.resume()
+  assert.deepEqual(machine.commands, ['on'])
+  await next.store.patch(id, { stagedAt: Date.now() - STAGES.tftp.budgetSeconds * 1000 })
+  const ended = await next.containers.wait(id, AbortSignal.timeout(30_000))
+  assert.deepEqual([ended.state, ended.exitCode], ['exited', 7])
+  assert.deepEqual(machine.commands, ['on', 'off', 'on', 'off'])
+  const [event] = (await next.events.history({ subjectId: id })).filter(({ action }) => action === 'boot-again')
+  assert.match(event?.attributes['reason'] ?? '', /server was started anew.*waited 45 s for the firmware to fetch/)
+})
 
 test('a kernel panic on the console ends the boot at once', async (t) => {
   const { site, machine } = await bench(t, { bootsTo: 'kernel' })

@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { poll } from '../../src/base/clock.ts'
+import { SELF } from '../../src/cli/demo/place.ts'
 import { openSecretBox } from '../../src/drivers/secrets/secret-box.ts'
 import { openSqlite } from '../../src/drivers/store/sqlite/database.ts'
 import { createEventBus } from '../../src/drivers/store/sqlite/events.ts'
@@ -11,8 +12,6 @@ import { imageMigrations, type ImageTables } from '../../src/drivers/store/sqlit
 import { createMachineStore } from '../../src/drivers/store/sqlite/machines.ts'
 import { coreMigrations, type Tables } from '../../src/drivers/store/sqlite/schema.ts'
 import { checkIntegrity } from './durable-check.ts'
-
-const ROOT = join(import.meta.dirname, '../..')
 
 export interface Daemon extends AsyncDisposable {
   readonly child: ChildProcess
@@ -22,19 +21,24 @@ export interface Daemon extends AsyncDisposable {
   said(): string
 }
 
-/** @param traced the tracer that it runs under, with its arguments */
-export function startDaemon(folder: string, traced: readonly string[] = []): Daemon {
+/**
+ * @param under what it runs under, such as a tracer with its arguments
+ * @param flags of its configuration
+ */
+export function startDaemon(folder: string, under: readonly string[] = [], flags: readonly string[] = []): Daemon {
   const socket = join(folder, 'api.sock')
   const server = [
-    ...[process.execPath, '--disable-warning=ExperimentalWarning', join(ROOT, 'src/main.ts'), 'server'],
+    ...[...SELF, 'server'],
     ...['--data-dir', join(folder, 'data'), '--kit-dir', join(folder, 'kits'), '--socket', socket],
+    ...flags,
   ]
-  const [program, ...words] = [...traced, ...server] as [string, ...string[]]
+  const [program, ...words] = [...under, ...server] as [string, ...string[]]
   // Its own process group: strace does not hand a KILL on.
   const child = spawn(program, words, {
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true,
-    env: { ...process.env, HOME: folder },
+    // As the launcher does.
+    env: { ...process.env, HOME: folder, MALLOC_MMAP_THRESHOLD_: '131072' },
   })
   let said = ''
   child.stderr!.on('data', (bytes: Buffer) => (said = (said + bytes.toString()).slice(-20_000)))

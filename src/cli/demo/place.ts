@@ -34,6 +34,7 @@ export const SELF: readonly string[] = [
   process.execPath,
   '--disable-warning=ExperimentalWarning',
   // As the launcher does.
+  '--disable-proto=throw',
   '--max-semi-space-size=4',
   join(CHECKOUT, 'src/main.ts'),
 ]

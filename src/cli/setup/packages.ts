@@ -50,6 +50,7 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['zstd', 'zstd'],
   ['lz4', 'lz4'],
   ['strace', 'strace'],
+  ['zzuf', 'zzuf'],
   ['socat', 'socat'],
   ['git', 'git'],
   ['erofs-utils', 'fsck.erofs'],

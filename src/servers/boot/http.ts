@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { AppError, ERROR_CODES, explain } from '../../base/errors.ts'
+import { AppError, ERROR_CODES, explain, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { aborted, type Task } from '../../base/task.ts'
 import { mac as macSchema } from '../../model/machine.ts'
@@ -61,6 +61,8 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
     try {
       reply = await route(request, from)
     } catch (error) {
+      // The client went away in the middle of its request.
+      if (systemCode(error) === 'ECONNRESET') throw error
       if (!(error instanceof AppError)) log.error('boot request failed', { error: explain(error) })
       const code = error instanceof AppError ? error.code : 'internal'
       const text = error instanceof AppError ? error.message : 'internal error'

@@ -106,14 +106,18 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
 
   /**
    * Switches the machine on, once: off first so that it starts from its firmware, then the override, then a boot with new
-   * secrets, which is written before the command. A boot that is there after a crash means that it was off since.
+   * secrets, which is written before the command. A boot that is there after a crash means that it was off since, unless it is that
+   * of a first attempt.
    */
   async function powerOn({ live, watch, container }: Turn): Promise<void> {
     if (container.poweredAt !== undefined) return
     const machine = await machineOf(container)
     const intent = { containerId: container.id, signal: live.signal }
     await watch.record(machine)
-    if (!(await boots.byContainer(container.id))) {
+    const open = await boots.byContainer(container.id)
+    const isOfFirst = open !== undefined && open.createdAt < (container.bootedAgainAt ?? 0)
+    if (isOfFirst) await boot.end(open.token)
+    if (!open || isOfFirst) {
       await power.set(machine, 'off', intent)
       const firmware = machine.firmware ?? 'uefi'
       await power.setBoot(machine, { device: 'pxe', firmware, once: true }, live.signal)

@@ -1,7 +1,7 @@
 /** Questions about a container's record, pure. */
 import { AppError } from '../../base/errors.ts'
 import { LIVE, type Container } from '../../model/container.ts'
-import { STAGES, stageAfter } from '../../model/stage.ts'
+import { isBefore, STAGES, stageAfter } from '../../model/stage.ts'
 import type { ContainerPatch } from './ports.ts'
 
 /** The code of a workload that was not heard of any more: docker's for SIGKILL. */
@@ -43,8 +43,26 @@ export function leftMs(container: Container, atMs: number): number {
   return Math.min(budgetMs, leftOfAllMs(container, atMs))
 }
 
+/**
+ * Whether a boot that stands still is tried once more. Firmware asks for its loader or script for a moment and then gives up, so a server
+ * that was started anew since the machine was switched on may have missed the question; from iPXE's script on, machines ask again.
+ * @param openedAt when the boot was opened, just before the power-on
+ * @param serverStartedAt when this server began
+ */
+export function shouldBootAgain(
+  container: Pick<Container, 'stage' | 'bootedAgainAt' | 'deadlineAt'>,
+  {
+    openedAt,
+    serverStartedAt,
+    at,
+  }: { readonly openedAt: number; readonly serverStartedAt: number; readonly at: number },
+): boolean {
+  if (container.bootedAgainAt !== undefined || openedAt >= serverStartedAt) return false
+  return isBefore(container.stage ?? 'power-on', 'ipxe') && leftOfAllMs(container, at) > 0
+}
+
 /** Milliseconds until the container must be running. */
-export function leftOfAllMs(container: Container, atMs: number): number {
+export function leftOfAllMs(container: Pick<Container, 'deadlineAt'>, atMs: number): number {
   return (container.deadlineAt ?? Number.MAX_SAFE_INTEGER) - atMs
 }
 
@@ -68,6 +86,7 @@ export function clearedForBoot(
     startedAt: undefined,
     finishedAt: undefined,
     poweredAt: undefined,
+    bootedAgainAt: undefined,
     machineOff: undefined,
     ip: undefined,
     filledAt: undefined,

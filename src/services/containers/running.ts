@@ -1,11 +1,28 @@
 /** The steps `booting` and `running`: the machine is on, and is looked after until its workload ends. */
 import { AppError } from '../../base/errors.ts'
 import { stallCause } from '../../model/stage.ts'
+import type { Container } from '../../model/container.ts'
 import type { StoredMachine } from '../machines/ports.ts'
-import { hasNews, leftMs } from './record.ts'
+import { containerEvent } from './events.ts'
+import { hasNews, leftMs, shouldBootAgain } from './record.ts'
 import type { LifecycleDeps, Tools, Turn } from './step.ts'
 
-export function createRunning({ store, now }: LifecycleDeps, { machineOf, move, isOff, patience }: Tools) {
+export function createRunning({ store, boots, log, now }: LifecycleDeps, { machineOf, move, isOff, patience }: Tools) {
+  const serverStartedAt = now()
+
+  /** The machine is to be switched off and on again, with a new boot: a new intent, not the old one sent twice. */
+  async function bootAgain(container: Container, reason: string): Promise<void> {
+    const at = now()
+    const again = { bootedAgainAt: at, stage: undefined, stagedAt: at, poweredAt: undefined, ip: undefined }
+    await store.transition(
+      container.id,
+      'cycle',
+      () => again,
+      containerEvent(container, 'boot-again', 'daemon', { reason }),
+    )
+    log.warn('booting again', { containerId: container.id, machine: container.machineName, reason })
+  }
+
   async function refuseOff(turn: Turn, machine: StoredMachine): Promise<void> {
     if (!(await isOff(turn, machine))) return
     // What the machine said last may have come while the BMC was asked.
@@ -27,7 +44,11 @@ export function createRunning({ store, now }: LifecycleDeps, { machineOf, move, 
       const ms = leftMs(container, now())
       if (ms <= 0) {
         const sinceMs = now() - (container.stagedAt ?? container.createdAt)
-        throw new AppError('boot_failed', stallCause(container.stage, sinceMs / 1000))
+        const cause = stallCause(container.stage, sinceMs / 1000)
+        const openedAt = (await boots.byContainer(container.id))?.createdAt
+        if (openedAt !== undefined && shouldBootAgain(container, { openedAt, serverStartedAt, at: now() }))
+          return bootAgain(container, `the server was started anew during the boot; ${cause}`)
+        throw new AppError('boot_failed', cause)
       }
       await live.waitFor(news, Math.min(ms, patience.powerCheckBootingMs))
       await refuseOff(turn, machine)
