@@ -56,7 +56,7 @@ const cases: { root: BootRoot; files: Partial<Record<RootFileName, string>>; isH
       root: { kind: 'image', format: 'squashfs', file: named('squashfs'), sha256: 'cd' },
       files: { 'rootfs.squashfs': 'squashfs' },
       isHashed: false,
-      variables: { BB_ROOTFS: 'image', BB_IMAGE_FORMAT: 'squashfs', BB_ROOTFS_BYTES: '77', BB_IMAGE_SHA256: 'cd' },
+      variables: { BB_ROOTFS: 'image', BB_IMAGE_FORMAT: 'squashfs', BB_DEVICE_BYTES: '77', BB_IMAGE_SHA256: 'cd' },
     },
     {
       root: { kind: 'nfs', mount: async (address) => ({ source: '10.0.0.1:/x', options: `clientaddr=${address}` }) },

@@ -103,7 +103,7 @@ export async function rootVariables(
         : {
             BB_ROOTFS: 'image',
             BB_IMAGE_FORMAT: 'squashfs',
-            BB_ROOTFS_BYTES: String(root.file.sizeBytes),
+            BB_DEVICE_BYTES: String(root.file.sizeBytes),
             BB_IMAGE_SHA256: root.sha256,
           }
     case 'nfs': {
