@@ -6,19 +6,11 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { poll } from '../../src/base/clock.ts'
 import { tarOf } from '../../src/formats/tar/tar-maker.ts'
-import { quietLog } from '../../src/base/log.ts'
-import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
-import { inflateXz } from '../../src/drivers/debian/xz.ts'
-import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
-import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
-import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
-import { createKits } from '../../src/services/kits/kits.ts'
-import { createPackageTrees, fileOf } from '../../src/services/kits/packages.ts'
+import { buildGuestKit, GUEST_CACHE as CACHE, runInNamespace } from '../fakes/guest-kit.ts'
 import {
   collect,
   connect,
@@ -30,7 +22,6 @@ import {
   WIRES,
 } from '../fakes/guest-lab.ts'
 
-const CACHE = join(tmpdir(), 'bareboat-guest-test')
 const PROGRAMS = ['qemu-system-x86_64', 'dnsmasq', 'ip', 'unshare', 'apt-get', 'mmdebstrap', 'tar']
 const missing = PROGRAMS.filter((name) => spawnSync('which', [name]).status !== 0)
 const skip = missing.length > 0 ? `not installed: ${missing.join(', ')}` : process.getuid?.() !== 0 && 'not root'
@@ -38,28 +29,9 @@ const skip = missing.length > 0 ? `not installed: ${missing.join(', ')}` : proce
 if (process.env['BAREBOAT_GUEST_TEST'] === undefined)
   test('a kit boots, runs workloads and obeys its agent', { skip }, async () => {
     mkdirSync(CACHE, { recursive: true })
-    const source = createDebianArchive({ stateDirectory: join(CACHE, 'apt'), log: quietLog })
-    const kits = createKits({
-      log: quietLog,
-      store: await openKitDirectory(join(CACHE, 'kits'), quietLog),
-      source: () => source,
-      inflateXz,
-      guestFiles: readGuestFiles,
-      openBootFile,
-    })
-    const kit = await kits.build()
-    const busybox = await createPackageTrees(source, inflateXz, () => {}).tree('busybox-static')
-    makeRoots(fileOf(busybox, 'usr/bin/busybox'))
-    const result = spawnSync('unshare', ['--net', process.execPath, '--test', import.meta.filename], {
-      env: {
-        ...process.env,
-        BAREBOAT_GUEST_TEST: kit.kernelPath.replace(/\/kernel$/, ''),
-        NODE_TEST_CONTEXT: undefined,
-      },
-      encoding: 'utf8',
-    })
-    console.log(result.stdout)
-    assert.equal(result.status, 0, result.stderr)
+    const { kit, busybox } = await buildGuestKit()
+    makeRoots(busybox)
+    runInNamespace(import.meta.filename, 'BAREBOAT_GUEST_TEST', kit)
   })
 else inNamespace(process.env['BAREBOAT_GUEST_TEST'])
 

@@ -5,7 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { createReadStream, statSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import ssh2 from 'ssh2'
 import { poll } from '../../src/base/clock.ts'
 
@@ -31,9 +31,13 @@ export interface Told {
 
 export interface Workload {
   readonly mode?: 'app' | 'os'
-  /** Path of a tar, or its bytes. */
-  readonly rootfs: string | Uint8Array
+  /** Path of a tar, or its bytes; not for roots that are no tar. */
+  readonly rootfs?: string | Uint8Array
   readonly rootfsBytes?: number
+  /** What the spec says beyond that, e.g. BB_ROOTFS. */
+  readonly spec?: Readonly<Record<string, string | number>>
+  /** Other files that the machine may fetch, by name; values are paths. They honour Range. */
+  readonly files?: Readonly<Record<string, string>>
   readonly argv?: readonly string[]
   readonly env?: readonly string[]
   readonly tty?: boolean
@@ -93,9 +97,7 @@ export function makeKeys(): Keys {
 /** The spec as the guest sources it. */
 export function specOf(workload: Workload, keys: Keys): string {
   const { uid, gid, groups } = workload.user ?? { uid: 0, gid: 0, groups: [0] }
-  const size =
-    workload.rootfsBytes ??
-    (typeof workload.rootfs === 'string' ? statSync(workload.rootfs).size : workload.rootfs.length)
+  const size = workload.rootfsBytes ?? sizeOf(workload.rootfs)
   const values: Record<string, string | number> = {
     BB_ID: 'c0ffee',
     BB_NAME: 'lab',
@@ -115,10 +117,15 @@ export function specOf(workload: Workload, keys: Keys): string {
     BB_SSH_AUTHORIZED: keys.authorized,
     BB_ARGV: (workload.argv ?? []).map(quote).join(' '),
     BB_ENV: (workload.env ?? []).map(quote).join(' '),
+    ...workload.spec,
   }
   return Object.entries(values)
     .map(([name, value]) => `${name}=${quote(String(value))}\n`)
     .join('')
+}
+
+function sizeOf(rootfs: string | Uint8Array = ''): number {
+  return typeof rootfs !== 'string' ? rootfs.length : rootfs === '' ? 0 : statSync(rootfs).size
 }
 
 export function quote(word: string): string {
@@ -141,9 +148,9 @@ export async function startBootServer(workload: Workload, keys: Keys, wire: Wire
         response.end()
       })
     } else if (what === 'spec') response.end(specOf(workload, keys))
-    else if (what === 'rootfs.tar') {
-      const size = typeof workload.rootfs === 'string' ? statSync(workload.rootfs).size : workload.rootfs.length
-      response.setHeader('content-length', size)
+    else if (workload.files?.[what]) sendRange(workload.files[what], request, response, faults)
+    else if (what === 'rootfs.tar' && workload.rootfs) {
+      response.setHeader('content-length', sizeOf(workload.rootfs))
       if (faults.rootfsCuts > 0) {
         faults.rootfsCuts--
         response.write('x'.repeat(1024), () => response.destroy())
@@ -178,6 +185,19 @@ export async function startBootServer(workload: Workload, keys: Keys, wire: Wire
   }
 }
 
+/** From the offset that `Range: bytes=N-` names; cut after half of the rest as often as `rootfsCuts` says. */
+function sendRange(path: string, request: IncomingMessage, response: ServerResponse, faults: { rootfsCuts: number }) {
+  const size = statSync(path).size
+  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
+  const headers = { 'content-length': size - start, 'content-range': `bytes ${start}-${size - 1}/${size}` }
+  response.writeHead(request.headers.range ? 206 : 200, headers)
+  if (faults.rootfsCuts === 0) return void createReadStream(path, { start }).pipe(response)
+  faults.rootfsCuts--
+  const part = createReadStream(path, { start, end: start + ((size - start) >> 1) })
+  part.pipe(response, { end: false })
+  part.on('end', () => response.destroy())
+}
+
 export interface MachineOptions {
   readonly kernel: string
   readonly initrd: string
@@ -185,6 +205,8 @@ export interface MachineOptions {
   readonly memoryMb?: number
   readonly nic?: string
   readonly wire?: Wire
+  /** More words for the kernel command line. */
+  readonly kernelArguments?: string
   readonly onConsole?: (text: string) => void
 }
 
@@ -195,6 +217,7 @@ export function startMachine({
   memoryMb = 1024,
   nic = 'virtio-net-pci',
   wire = WIRES[0],
+  kernelArguments = '',
   onConsole,
 }: MachineOptions) {
   const arguments_ = [
@@ -205,7 +228,7 @@ export function startMachine({
     ...['-kernel', kernel, '-initrd', initrd],
     ...[
       '-append',
-      `bareboat.id=c0ffee bareboat.url=${url} BOOTIF=01-${wire.mac.replaceAll(':', '-')} console=ttyS0 quiet`,
+      `bareboat.id=c0ffee bareboat.url=${url} BOOTIF=01-${wire.mac.replaceAll(':', '-')} console=ttyS0 quiet ${kernelArguments}`,
     ],
   ]
   const child = spawn('qemu-system-x86_64', arguments_, { stdio: ['ignore', 'pipe', 'inherit'] })

@@ -3,7 +3,7 @@ import type { Arch } from '../../model/machine.ts'
 
 export const SUITE = 'trixie'
 /** Raised when the way a kit is put together changes, so that an older kit is not taken for the same. */
-export const RECIPE_VERSION = 2
+export const RECIPE_VERSION = 3
 
 export const FLAVOURS = {
   full: { kernel: 'linux-image-', means: 'every driver: physical machines' },
@@ -26,6 +26,7 @@ export const PROGRAMS = [
   { package: 'coreutils', from: 'usr/sbin/chroot' },
   { package: 'util-linux', from: 'usr/bin/fallocate' },
   { package: 'bsdutils', from: 'usr/bin/script' },
+  { package: 'dmsetup', from: 'usr/sbin/dmsetup' },
 ] as const
 
 /** Files of the package `ipxe` that a kit offers to firmware, by the name that boot services ask for. */
@@ -53,16 +54,19 @@ export const MODULES = {
   usbNic: 'usbnet cdc_ether cdc_ncm cdc_subset rndis_host r8152 ax88179_178a asix smsc75xx smsc95xx lan78xx aqc111',
   storage: 'nvme ahci ata_piix ata_generic sd_mod sr_mod usb_storage uas megaraid_sas mpt3sas hpsa smartpqi aacraid sg',
   fileSystems: 'overlay erofs squashfs isofs ext4 xfs vfat nls_cp437 nls_ascii nls_utf8 fuse autofs4 efivarfs configfs',
-  block: 'nbd loop dm_mod dm_verity dm_crypt',
+  block: 'nbd loop dm_mod dm_multipath dm_service_time dm_verity dm_crypt',
+  nfs: 'nfs nfsv4',
+  // What libcrc32c, and so EROFS, asks for when it starts: a module of its own in the full kernel.
+  checksums: 'crc32c_generic',
   management: 'ipmi_si ipmi_devintf ipmi_ssif acpi_ipmi tpm_tis tpm_crb',
   network: 'af_packet 8021q bonding bridge veth ipv6',
 } as const
 
-/** Adapters that are part of a processor, and what they hang on. */
+/** What processors are quick at, and adapters that are part of one, and what they hang on. */
 export const MODULES_OF: Readonly<Record<Arch, string>> = {
-  amd64: '',
+  amd64: 'sha256_ssse3 crc32c_intel',
   arm64:
-    'hns3 hclge hclgevf nicvf nicpf mvneta mvpp2 genet macb dwmac_rk dwmac_sun8i xgene_enet fsl_dpaa2_eth fsl_enetc fec thunder_bgx pcie_rockchip_host',
+    'sha2_ce sha256_arm64 hns3 hclge hclgevf nicvf nicpf mvneta mvpp2 genet macb dwmac_rk dwmac_sun8i xgene_enet fsl_dpaa2_eth fsl_enetc fec thunder_bgx pcie_rockchip_host',
 }
 
 export function moduleNames(architecture: Arch): string[] {

@@ -8,7 +8,7 @@ const RECIPE_OF_DEVICES = 3
 /** Modules that each kind needs; built in will do. */
 const NEEDS: Readonly<Record<RootfsKind, readonly string[]>> = {
   ram: [],
-  lazy: ['nbd', 'loop', 'dm_mod', 'dm_verity', 'erofs', 'overlay'],
+  lazy: ['nbd', 'dm_mod', 'dm_multipath', 'dm_service_time', 'dm_verity', 'erofs', 'overlay'],
   image: ['loop', 'dm_mod', 'dm_verity', 'erofs', 'squashfs', 'overlay'],
   nfs: ['nfs', 'nfsv4'],
 }
