@@ -6,9 +6,8 @@ import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { Worker } from 'node:worker_threads'
-import { Worker as Thread } from 'node:worker_threads'
 import { quietLog, type Fields, type Log } from '../../src/base/log.ts'
-import { createNbdServer, type DeviceFiles } from '../../src/servers/nbd/server.ts'
+import { createNbdServer, startNbdThread, type DeviceFiles } from '../../src/servers/nbd/server.ts'
 
 export interface HostOrders {
   readonly port: number
@@ -41,7 +40,7 @@ const server = createNbdServer({
   threads: orders.threads,
   open: async (token) => (Object.hasOwn(orders.exports, token) ? orders.exports[token] : undefined),
   startThread(workerData) {
-    const worker = new Thread(new URL('../../src/servers/nbd/thread.ts', import.meta.url), { workerData })
+    const worker = startNbdThread(workerData)
     threads.push(worker)
     return worker
   },

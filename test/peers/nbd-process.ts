@@ -10,7 +10,9 @@ export interface NbdProcess extends AsyncDisposable {
 
 export async function startNbd(orders: HostOrders): Promise<NbdProcess> {
   const child: ChildProcess = fork(new URL('./nbd-host.ts', import.meta.url), {
-    execArgv: ['--disable-warning=ExperimentalWarning', '--expose-gc'],
+    // As ./bareboat starts the daemon.
+    execArgv: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', '--expose-gc'],
+    env: { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072' },
     serialization: 'advanced',
   })
   child.send(orders)

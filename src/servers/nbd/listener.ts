@@ -107,7 +107,11 @@ export async function openListener({ orders, log, libc, ask, onEnded }: Listener
       if (isSession) opened.defer(() => onEnded(id))
       try {
         const device = opened.adopt(await devices.acquire(verdict.files), (held) => devices.release(held))
-        if (isSession) account(token, connection, verdict.files.record ? device.sizeBytes : undefined)
+        if (isSession) {
+          const { connections: ofToken } = account(token, verdict.files.record ? device.sizeBytes : undefined)
+          ofToken.add(connection)
+          opened.defer(() => void ofToken.delete(connection))
+        }
         return { kind: 'device', device }
       } catch (error) {
         log.error('NBD export cannot be opened', { address, why: explain(error) })
@@ -118,7 +122,7 @@ export async function openListener({ orders, log, libc, ask, onEnded }: Listener
     over()
     if (agreed === undefined) return void socket.end()
     const { token, device, hasStructuredReplies, rest } = agreed
-    const { tally, touches } = accounts.get(token)!
+    const { tally, touches } = account(token, undefined)
     connection.session = new Session(socket, {
       log: log.with({ address }),
       slabs,
@@ -131,8 +135,8 @@ export async function openListener({ orders, log, libc, ask, onEnded }: Listener
     await connection.session.run(rest)
   }
 
-  /** Enters a session in the account of its token. @param sizeBytes of the export, when what is read of it is noted */
-  function account(token: string, connection: Connection, sizeBytes: number | undefined): void {
+  /** The account of a token. @param sizeBytes of the export, when what is read of it is noted */
+  function account(token: string, sizeBytes: number | undefined): Account {
     let entry = accounts.get(token)
     if (entry === undefined) {
       entry = { tally: { requests: 0, bytesSent: 0 }, connections: new Set() }
@@ -142,9 +146,7 @@ export async function openListener({ orders, log, libc, ask, onEnded }: Listener
     }
     if (sizeBytes !== undefined)
       entry.touches ??= createTouches(sizeBytes, () => performance.timeOrigin + performance.now())
-    const { connections: open } = entry
-    open.add(connection)
-    connection.socket.once('close', () => open.delete(connection))
+    return entry
   }
 
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, accept)

@@ -4,13 +4,13 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { NbdClient } from '../../../test/fakes/nbd-client.ts'
 import { makeDevice } from '../../../test/fakes/nbd-device.ts'
 import { quietLog, type Log } from '../../base/log.ts'
 import { poll } from '../../base/clock.ts'
 import { NBD_CMD, NBD_CMD_FLAG, NBD_ERROR } from '../../wire/nbd/transmission.ts'
-import { createNbdServer, type NbdServerOptions } from './server.ts'
+import { createNbdServer, startNbdThread, type NbdServerOptions } from './server.ts'
 
 async function freePort(): Promise<number> {
   const probe = createServer()
@@ -310,7 +310,7 @@ test('nbd server: a thread that dies is started again and said once', async () =
     log,
     threads: 1,
     startThread(orders) {
-      const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: orders })
+      const worker = startNbdThread(orders)
       threads.push(worker)
       return worker
     },

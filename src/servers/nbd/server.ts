@@ -29,7 +29,7 @@ export interface NbdServerOptions {
   /** How long a client may leave unread what it asked for, or a machine bytes unacknowledged. */
   readonly stallTimeoutMs?: number
   readonly limits?: Partial<NbdLimits>
-  /** Starts a thread; by default `thread.ts`. */
+  /** By default `startNbdThread`. */
   readonly startThread?: (orders: ThreadOrders) => Worker
 }
 
@@ -88,7 +88,7 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? 10_000,
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
   }
-  const startThread = options.startThread ?? defaultThread
+  const startThread = options.startThread ?? startNbdThread
   const threads = new Set<Thread>()
   const waiting = new Map<number, (reply: Reply | undefined) => void>()
   let lastAsk = 0
@@ -278,7 +278,8 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
   }
 }
 
-function defaultThread(orders: ThreadOrders): Worker {
+/** A thread that listens by itself and then speaks in messages. */
+export function startNbdThread(orders: ThreadOrders): Worker {
   return new Worker(new URL('./thread.ts', import.meta.url), {
     name: 'nbd',
     workerData: orders,
