@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Worker } from 'node:worker_threads'
-import { NbdClient } from '../../../test/fakes/nbd-client.ts'
-import { makeDevice } from '../../../test/fakes/nbd-device.ts'
-import { quietLog, type Log } from '../../base/log.ts'
-import { poll } from '../../base/clock.ts'
-import { NBD_CMD, NBD_CMD_FLAG, NBD_ERROR } from '../../wire/nbd/transmission.ts'
-import { createNbdServer, startNbdThread, type NbdServerOptions } from './server.ts'
+import { NbdClient } from '../fakes/nbd-client.ts'
+import { makeDevice } from '../fakes/nbd-device.ts'
+import { quietLog, type Log } from '../../src/base/log.ts'
+import { poll } from '../../src/base/clock.ts'
+import { NBD_CMD, NBD_CMD_FLAG, NBD_ERROR } from '../../src/wire/nbd/transmission.ts'
+import { createNbdServer, startNbdThread, type NbdServerOptions } from '../../src/servers/nbd/server.ts'
 
 async function freePort(): Promise<number> {
   const probe = createServer()
