@@ -300,7 +300,8 @@ function inNamespace(kit: string): void {
     const directory = join(CACHE, 'nfs')
     run('cp', '-a', join(CACHE, 'image'), directory)
     await using _nfs = await startGanesha(directory, '/root1', join(CACHE, 'ganesha'))
-    const spec = { BB_ROOTFS: 'nfs', BB_NFS_SOURCE: `${host}:/root1`, BB_NFS_OPTIONS: 'vers=4.2,proto=tcp,hard,nolock' }
+    // READ_PLUS of NFSv4.2 is broken in the nfs-ganesha 4.3 of Debian 12: Linux 6.12 reads with I/O errors.
+    const spec = { BB_ROOTFS: 'nfs', BB_NFS_SOURCE: `${host}:/root1`, BB_NFS_OPTIONS: 'vers=4.1,proto=tcp,hard' }
     const argv = ['sh', '-c', 'md5sum /data/big; cat /etc/hostname; echo written >/data/dir/new; rm /data/dir/old']
     await using server = await startBootServer({ argv, env, spec }, keys)
     await using _machine = boot(server.url)

@@ -167,7 +167,7 @@ export async function startBootServer(workload: Workload, keys: Keys, wire: Wire
     faults,
     nowMs: () => performance.now() - startedMs,
     /** @returns what the machine told, or throws when it did not in time */
-    async waitFor(what: string | RegExp, deadlineMs = 120_000): Promise<Told> {
+    async waitFor(what: string | RegExp, deadlineMs = 300_000): Promise<Told> {
       const found = await poll(
         () => told.find((t) => (typeof what === 'string' ? t.what === what : what.test(t.what))),
         {
