@@ -9,11 +9,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { openImageBench, type ImageBench } from '../../src/drivers/layout/image-bench.ts'
-import { ExtentMapBuilder } from '../../src/formats/extent-map.ts'
 import { parseDigest } from '../../src/formats/oci/digest.ts'
 import { tarOf } from '../../src/formats/tar/tar-maker.ts'
 import { layoutFiles, makeImage, sha256, writeLayout } from '../../src/services/images/layout-maker.ts'
-import { deviceName } from '../../src/drivers/devices/directory.ts'
 import { missingProgram, run, startRegistry, type RunningRegistry } from './docker-registry.ts'
 
 const missing = missingProgram('strace', 'docker-registry', 'skopeo', 'perl')
@@ -119,9 +117,7 @@ test(
       const layout = mkdtempSync(join(scratch, 'layout-'))
       writeLayout(layout, layoutFiles([{ image: makeImage({ layers: [shared, own] }) }]))
       const [dangling] = await bench.images.import(layout)
-      const map = new ExtentMapBuilder().literal(0, Uint8Array.of(1)).done(4096)
-      await bench.devices.put(deviceName(dangling!.id), map)
-      await bench.devices.put(deviceName(parseDigest(keptId)), map)
+      for (const id of [dangling!.id, parseDigest(keptId)]) await bench.devices.of(id)
       await bench.logs.append('a'.repeat(64), 'stdout', 0, Buffer.from('of nobody'))
       writeFileSync(join(template, 'store/incoming', `${sha256(own.plain).replace(':', '-')}.part`), 'half')
     }
