@@ -378,6 +378,9 @@ test('a check finds one flipped bit, marks the layer, and the next time it is st
     writeFileSync(file, rotten)
     const found = await store.check(diffId, { repair: true, signal: never })
     assert.match(found!.rot!.why, /^its digest is sha256:[0-9a-f]{64}$/)
+    const [range, ...others] = found!.rot!.ranges
+    assert.ok(range!.from <= 1_234_567 && 1_234_567 < range!.to && range!.to - range!.from <= 4096, `${range!.from}`)
+    assert.deepEqual(others, [])
     assert.equal(await store.has(diffId), false)
     assert.deepEqual(
       (await store.usage()).map(({ isRotten }) => isRotten),
@@ -417,7 +420,43 @@ test('a damaged index is made again from its layer, when it is used and by a che
       assert.deepEqual(mended!.beside, [{ what: 'index', why, isRemade: true }])
       assert.ok(readFileSync(file).equals(right))
     }
+    const leafFile = file.replace('.index', '.leaves')
+    const rightLeaves = readFileSync(leafFile)
+    for (const [what, damage] of [
+      ['a digest is another', () => writeFileSync(leafFile, Buffer.from(rightLeaves).fill(1, 100, 101))],
+      ['it is cut', () => truncateSync(leafFile, 1000)],
+      ['it is longer', () => writeFileSync(leafFile, Buffer.concat([rightLeaves, Buffer.alloc(16)]))],
+    ] as const) {
+      damage()
+      const leafFault = { what: 'leaves', why: 'damaged' } as const
+      const left = await store.check(diffId, { repair: false, signal: never })
+      assert.deepEqual(left!.beside, [{ ...leafFault, isRemade: false }], what)
+      const mended = await store.check(diffId, { repair: true, signal: never })
+      assert.deepEqual(mended!.beside, [{ ...leafFault, isRemade: true }], what)
+      assert.ok(readFileSync(leafFile).equals(rightLeaves), what)
+    }
+    rmSync(leafFile)
+    assert.deepEqual((await store.check(diffId, { repair: false, signal: never }))!.beside, [])
     assert.deepEqual(readdirSync(join(path, 'incoming')), [])
+  }))
+
+test('rot is found where it is, as far as leaves reach; a layer that was cut too', () =>
+  withStore(async (open, path) => {
+    await using store = await open()
+    await store.ingest(sourceOf(plain).source, () => {}, never)
+    const file = join(path, 'blobs/sha256', diffId.slice(7, 9), diffId.slice(7))
+    const rangesOf = async (bytes: Uint8Array) => {
+      writeFileSync(file, bytes)
+      return (await store.check(diffId, { repair: false, signal: never }))!.rot!.ranges
+    }
+    const inHeader = Buffer.from(plain)
+    inHeader[100]! ^= 1
+    assert.deepEqual(await rangesOf(inHeader), [])
+    const cut = await rangesOf(plain.subarray(0, 1_000_000))
+    assert.equal(cut.at(-1)!.to, plain.length)
+    assert.ok(cut.at(-1)!.from <= 1_000_000 && cut.length <= 2)
+    writeFileSync(file, plain)
+    assert.equal((await store.check(diffId, { repair: false, signal: never }))!.rot, undefined)
   }))
 
 test('a check is no faster than it is told to be, and ends when it is interrupted', () =>

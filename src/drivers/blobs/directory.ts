@@ -263,6 +263,7 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
       diffId,
       blobPath: blobPath(this.#paths, diffId),
       indexPath: indexPath(this.#paths, diffId),
+      leavesPath: leavesPath(this.#paths, diffId),
       freshIndexPath: repair ? join(this.#paths.incoming, `${randomUUID()}.index.tmp`) : undefined,
       bytesPerSecond,
       tar: this.#config.tar ?? {},
@@ -270,7 +271,7 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
     try {
       const verdict = await checkInThread(job, onBytes, AbortSignal.any([signal, this.#closing.signal]))
       if (verdict === undefined) return undefined
-      const { sizeBytes, rot, index } = verdict
+      const { sizeBytes, rot, index, leaves } = verdict
       // What was read may have been replaced or removed meanwhile; then it says nothing of what is there now.
       if ((await statOfFile(job.blobPath))?.ino !== verdict.inode) return { sizeBytes, rot: undefined, beside: [] }
       if (rot !== undefined) {
@@ -278,9 +279,16 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
         return { sizeBytes, rot, beside: [] }
       }
       await rm(rottenPath(this.#paths, diffId), { force: true })
-      if (index === 'good' || index === 'unknown') return { sizeBytes, rot, beside: [] }
-      if (job.freshIndexPath !== undefined) await replaceDurably(job.freshIndexPath, job.indexPath)
-      return { sizeBytes, rot, beside: [{ what: 'index', why: index, isRemade: repair }] }
+      const beside: LayerCheck['beside'][number][] = []
+      if (index === 'damaged' || index === 'missing') {
+        if (job.freshIndexPath !== undefined) await replaceDurably(job.freshIndexPath, job.indexPath)
+        beside.push({ what: 'index', why: index, isRemade: repair })
+      }
+      if (leaves === 'damaged') {
+        if (repair) await this.#makeLeaves(diffId)
+        beside.push({ what: 'leaves', why: leaves, isRemade: repair })
+      }
+      return { sizeBytes, rot, beside }
     } finally {
       if (job.freshIndexPath !== undefined) await rm(job.freshIndexPath, { force: true })
     }

@@ -81,3 +81,16 @@ test('what a killed process left is cleared away, a damaged map is told, no othe
   for (const name of ['../x', 'ab', `${NAME}/x`, `${NAME}.`, ''])
     assert.throws(() => devices.path(name), /Cannot name a device/)
 })
+
+test('a map is held against the layers that are stored', async (t) => {
+  const devices = await openDeviceDirectory(place(t), quietLog)
+  await devices.put(NAME, sample())
+  const fault = (blobBytes: number | undefined) => devices.faultOf(NAME, () => blobBytes)
+  assert.equal(await fault(512 + 5000), undefined)
+  assert.match((await fault(512 + 4999))!, /^row 1 goes beyond the end of layer sha256:b+$/)
+  assert.match((await fault(undefined))!, /^layer sha256:b+ is not in the store$/)
+  truncateSync(devices.path(NAME), 100)
+  assert.match((await fault(1e9))!, /^Cannot read extent map: /)
+  await devices.remove(NAME)
+  assert.equal(await fault(1e9), undefined)
+})

@@ -16,7 +16,7 @@ import { usageOf, type Stock } from './usage.ts'
 export interface StoreCareDeps {
   readonly log: Log
   readonly now: Now
-  readonly images: Pick<Images, 'list' | 'upkeep'>
+  readonly images: Pick<Images, 'list' | 'layers' | 'upkeep'>
   readonly blobs: BlobFiles
   readonly devices: DeviceStore
   readonly logs: LogFiles

@@ -110,17 +110,24 @@ class Run {
     const all = await devices.list()
     for (const { rootHash, imageId } of all) {
       this.#signal.throwIfAborted()
+      // That of no image may well be without its layers; the next prune takes it.
+      if (imageId === undefined) continue
       const why = await devices.faultOf(rootHash, (blob) => sizes.get(blob))
       if (why === undefined) continue
-      await this.#mend(
-        { kind: 'device', id: rootHash, images: imageId === undefined ? [] : [imageId], why },
-        async () => {
-          await devices.remove(rootHash)
-          return 'removed; it is made again when it is needed'
-        },
-      )
+      const fault = { kind: 'device', id: rootHash, images: [imageId], why } as const
+      await this.#mend(fault, () => this.#remakeDevice(rootHash, imageId, sizes))
     }
     return all.length
+  }
+
+  /** Anew at once: a machine may be about to open it again. */
+  async #remakeDevice(rootHash: string, imageId: Digest, stored: ReadonlyMap<string, number>): Promise<string> {
+    const { devices, images } = this.#deps
+    const lost = (await images.layers(imageId)).find(({ diffId }) => !stored.has(diffId))
+    if (lost !== undefined) throw new AppError('conflict', `Cannot make it again before layer ${lost.diffId} is here`)
+    await devices.remove(rootHash)
+    await devices.of(imageId)
+    return 'made again from its layers'
   }
 
   async #read(diffId: Digest, totalBytes: number): Promise<LayerCheck | undefined> {

@@ -77,6 +77,8 @@ export interface StoredDevice {
 /** services/devices offers it. */
 export interface DeviceStore {
   list(): Promise<readonly StoredDevice[]>
+  /** Makes the device of an image where there is none: of the same layers always the same. @throws {AppError} */
+  of(imageId: Digest): Promise<unknown>
   /** Does nothing where there is none. Who has it open keeps it. */
   remove(rootHash: string): Promise<void>
   /**

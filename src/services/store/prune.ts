@@ -95,13 +95,14 @@ async function carryOut(deps: PruneDeps, plan: Plan, options: PruneOptions): Pro
     })
     return discarded !== undefined
   })
-  const layers = await deps.images.upkeep.collect()
   const kept = new Set<string>((await deps.images.list()).map(({ id }) => id))
   const devices = await those(plan.devices, async (device) => {
     if (isInUse(device, kept, await deps.containers.list())) return false
     await deps.devices.remove(device.rootHash)
     return true
   })
+  // Behind the devices, so that none is left without its layers.
+  const layers = await deps.images.upkeep.collect()
   const transfers = await those(plan.transfers, ({ digest }) => deps.blobs.dropTransfer(digest))
   for (const id of plan.logs) await deps.logs.remove(id)
   return { ...plan, containers, images, layers, devices, transfers }
