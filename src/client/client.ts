@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { AppError, ERROR_CODES, type ErrorCode } from '../base/errors.ts'
 import type {
+  CommitRequest,
   ConfigEntry,
   ImageDetails,
   ImageProfileView,
@@ -20,7 +21,7 @@ import type {
   TreeEntryView,
   WaitAnswer,
 } from '../model/api.ts'
-import type { ExportFormatName } from '../model/export.ts'
+import type { ExportFormatName, RootFormatName } from '../model/export.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
 import type { CheckReport, CheckRequest, PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
@@ -238,6 +239,10 @@ export function createClient(endpoint: Endpoint) {
         ask<void>('PUT', at('containers', container, 'archive'), { query: { path }, body, ...options }),
       stat: (container: string, path: string, options: Signalled = {}) =>
         ask<PathStat>('GET', at('containers', container, 'archive/stat'), { query: { path }, ...options }),
+      export: (container: string, format: RootFormatName, { signal }: Signalled = {}) =>
+        download(at('containers', container, 'export'), { format }, pick(signal)),
+      commit: (container: string, request: CommitRequest, onProgress: OnProgress, options: Signalled = {}) =>
+        follow<ImageSummary>('POST', at('containers', container, 'commit'), { json: request, ...options }, onProgress),
       exec: (container: string, options: Signalled = {}) => channel(at('containers', container, 'exec'), {}, options),
       attach: (container: string, query: { stdin?: boolean; logs?: boolean }, options: Signalled = {}) =>
         channel(at('containers', container, 'attach'), query, options),

@@ -41,6 +41,7 @@ import { createConsole } from '../services/console/console.ts'
 import { createAgent } from '../services/containers/agent.ts'
 import { createContainers, type ContainersService } from '../services/containers/containers.ts'
 import { createExec } from '../services/containers/exec.ts'
+import { createSnapshots } from '../services/containers/snapshots.ts'
 import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
@@ -135,7 +136,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     }),
   )
 
-  const exports = createExports({ images, blobs, packer: createPacker(uploadDir) })
+  const packer = createPacker(uploadDir)
+  const exports = createExports({ images, blobs, packer })
 
   // Roots of machines
   const roots = stack.use(
@@ -210,6 +212,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       learn: machines.learn,
     }),
   )
+  const snapshots = createSnapshots({ containers, agent, images, packer })
   const exec = createExec({ containers, agent, blobs })
   const care = createStoreCare({
     log,
@@ -246,6 +249,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     logs,
     images,
     exports,
+    snapshots,
     kits,
     care,
     containers,

@@ -125,6 +125,20 @@ export const pullRequest = z
   .strict()
 export type PullRequest = z.input<typeof pullRequest>
 
+export const commitRequest = z
+  .object({
+    reference: z.string().min(1).max(1024).exactOptional().describe('name of the new image'),
+    message: z.string().max(65_536).exactOptional(),
+    author: z.string().max(1024).exactOptional(),
+    changes: z
+      .array(z.string().max(65_536))
+      .max(128)
+      .default([])
+      .describe('to the config, in the words of a Dockerfile: CMD, ENTRYPOINT, ENV, …'),
+  })
+  .strict()
+export type CommitRequest = z.input<typeof commitRequest>
+
 /**
  * A line of a progress stream (`text/event-stream`, event `progress`). The stream ends with one event `done`, whose data is
  * the result, or one event `error`, whose data is an ErrorBody.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatOfName } from './export.ts'
+import { EXPORT_FORMATS, formatOfName, ROOT_FORMATS } from './export.ts'
 
 const names = [
   ['rootfs.tar', 'tar'],
@@ -12,4 +12,8 @@ const names = [
   ['rootfs', undefined],
 ] as const
 for (const [name, format] of names)
-  test(`the name "${name}" speaks of ${format ?? 'no format'}`, () => assert.equal(formatOfName(name), format))
+  test(`the name "${name}" speaks of ${format ?? 'no format'}`, () =>
+    assert.equal(formatOfName(EXPORT_FORMATS, name), format))
+
+test('the root of a container goes out as bzip2, too', () =>
+  assert.equal(formatOfName(ROOT_FORMATS, 'x.tar.bz2'), 'tar.bz2'))

@@ -26,10 +26,25 @@ export const EXPORT_FORMATS = {
 export type ExportFormatName = keyof typeof EXPORT_FORMATS
 export const exportFormatNames = Object.keys(EXPORT_FORMATS) as [ExportFormatName, ...ExportFormatName[]]
 
+/** The forms of a container's root as it is now. */
+export const ROOT_FORMATS = {
+  tar: EXPORT_FORMATS.tar,
+  'tar.gz': EXPORT_FORMATS['tar.gz'],
+  'tar.bz2': { mediaType: 'application/x-bzip2', suffixes: ['.tar.bz2', '.tbz2'], means: 'the same through bzip2' },
+  'tar.zst': EXPORT_FORMATS['tar.zst'],
+  'tar.lz4': EXPORT_FORMATS['tar.lz4'],
+} as const satisfies Record<string, ExportFormat>
+
+export type RootFormatName = keyof typeof ROOT_FORMATS
+export const rootFormatNames = Object.keys(ROOT_FORMATS) as [RootFormatName, ...RootFormatName[]]
+
 /** The format that the name of a file speaks of, by its longest suffix; undefined where it says nothing. */
-export function formatOfName(fileName: string): ExportFormatName | undefined {
-  const fits = exportFormatNames.flatMap((format) =>
-    (EXPORT_FORMATS[format].suffixes as readonly string[])
+export function formatOfName<N extends string>(
+  formats: Readonly<Record<N, ExportFormat>>,
+  fileName: string,
+): N | undefined {
+  const fits = (Object.keys(formats) as N[]).flatMap((format) =>
+    formats[format].suffixes
       .filter((suffix) => fileName.toLowerCase().endsWith(suffix))
       .map((suffix) => ({ format, length: suffix.length })),
   )

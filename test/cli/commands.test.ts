@@ -446,6 +446,50 @@ test('image export tells the format by the name, and puts digests and packages b
   assert.match(nowhere.stderr, /--format dir needs -o DIRECTORY/)
 })
 
+test('export writes the root of a container, packed as the name says', async () => {
+  await using api = await startFakeApi()
+  const folder = mkdtempSync(join(tmpdir(), 'cli-export-'))
+  using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) }
+  api.on('GET /v1/containers/:id/export', { body: 'root' })
+  const ran = await run(api, ['export', '--json', '-o', 'r.tar.gz', 'web'], { cwd: folder })
+  assert.deepEqual(JSON.parse(ran.stdout), { path: join(folder, 'r.tar.gz'), sizeBytes: 4, format: 'tar.gz' })
+  assert.equal(readFileSync(join(folder, 'r.tar.gz'), 'utf8'), 'root')
+  assert.equal((await run(api, ['export', 'web'])).stdout, 'root')
+  assert.deepEqual(
+    api.requests.map(({ path, query }) => `${path} ${query.get('format')}`),
+    ['/v1/containers/web/export tar.gz', '/v1/containers/web/export tar'],
+  )
+  const terminal = await run(api, ['export', 'web'], { isTty: true })
+  assert.match(terminal.stderr, /Cannot export "web": standard output is a terminal/)
+  api.on(
+    'GET /v1/containers/:id/export',
+    failure(409, 'conflict', 'Cannot export container "web": it is exited, not running'),
+  )
+  const over = await run(api, ['export', '-o', 'x.tar', 'web'], { cwd: folder })
+  assert.deepEqual(
+    [over.code, over.stderr],
+    [5, 'bareboat: Cannot export container "web": it is exited, not running\n'],
+  )
+})
+
+test('commit asks for an image and prints its id', async () => {
+  await using api = await startFakeApi()
+  api.on(
+    'POST /v1/containers/:id/commit',
+    sse(['progress', { step: 'changes', status: 'downloading', currentBytes: 5 }], ['done', anImage({})]),
+  )
+  const ran = await run(api, ['commit', '-a', 'me', '-m', 'why', '-c', 'USER 5', '-c', 'CMD ["a"]', 'web', 'my/web:2'])
+  assert.equal(ran.stdout, `${anImage({}).id}\n`)
+  assert.deepEqual(api.requests[0]!.json(), {
+    reference: 'my/web:2',
+    author: 'me',
+    message: 'why',
+    changes: ['USER 5', 'CMD ["a"]'],
+  })
+  await run(api, ['commit', 'web'])
+  assert.deepEqual(api.requests[1]!.json(), { changes: [] })
+})
+
 test('machine add takes the password from anywhere but the command line', async () => {
   await using api = await startFakeApi()
   const folder = mkdtempSync(join(tmpdir(), 'cli-machine-'))

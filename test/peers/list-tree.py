@@ -2,7 +2,7 @@
 import hashlib, json, os, stat, sys
 
 KINDS = {stat.S_IFREG: 'file', stat.S_IFDIR: 'directory', stat.S_IFLNK: 'symlink', stat.S_IFCHR: 'character',
-         stat.S_IFBLK: 'block', stat.S_IFIFO: 'fifo'}
+         stat.S_IFBLK: 'block', stat.S_IFIFO: 'fifo', stat.S_IFSOCK: 'socket'}
 root = os.fsencode(sys.argv[1])
 
 

@@ -46,7 +46,7 @@ async function unpack(
   isRoot = true,
 ): Promise<{ directory: string; lacks: readonly string[] }> {
   const directory = join(folder, `root-${(count += 1)}`)
-  const options = { blobs: blobsOf(layers), signal: NEVER, isRoot }
+  const options = { blobs: blobsOf(layers), signal: NEVER, isRoot, isDurable: false }
   return { directory, ...(await unpackTree(treeOf(layers), directory, options)) }
 }
 

@@ -1,4 +1,4 @@
-/** Packs a tar stream: gzip and zstd here, lz4 and squashfs by their programs. */
+/** Packs a tar stream: gzip and zstd here, bzip2, lz4 and squashfs by their programs. */
 import { createReadStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -21,6 +21,12 @@ export function createPacker(scratchDir: string): PackerPort {
       switch (packing.kind) {
         case 'gzip':
           return through(createGzip({ chunkSize: CHUNK_BYTES }), input, signal)
+        case 'bzip2':
+          return throughProgram(
+            { name: 'bzip2', args: ['-z', '-q', '-c'], doing: 'Cannot pack with bzip2' },
+            input,
+            signal,
+          )
         case 'zstd':
           return through(zstd(), input, signal)
         case 'lz4':

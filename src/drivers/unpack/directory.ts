@@ -21,6 +21,8 @@ export interface UnpackOptions {
   readonly signal: AbortSignal
   /** Default: whether this process is root's. Without it, what only root may make is left out. */
   readonly isRoot?: boolean
+  /** Whether it must outlast a power cut when it is there: all that waits for the same file system is written then. Default true. */
+  readonly isDurable?: boolean
 }
 
 export interface Unpacked {
@@ -35,7 +37,7 @@ export interface Unpacked {
 export async function unpackTree(
   tree: Tree,
   directory: string,
-  { blobs, signal, isRoot = process.getuid?.() === 0 }: UnpackOptions,
+  { blobs, signal, isRoot = process.getuid?.() === 0, isDurable = true }: UnpackOptions,
 ): Promise<Unpacked> {
   await refuseExisting(directory)
   // Of this user alone while it is filled, whatever the mode of the root.
@@ -52,7 +54,7 @@ export async function unpackTree(
       blobs.readExtents(extents, 0, sizeOf(extents), signal),
       signal,
     )
-    await runProgram('sync', ['-f', root], { signal })
+    if (isDurable) await runProgram('sync', ['-f', root], { signal })
     // A directory that its owner may not write to, its owner may not move.
     const { mode } = tree.at(0)!
     if (!isRoot) await chmod(root, mode | 0o700)

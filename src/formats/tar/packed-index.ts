@@ -50,6 +50,12 @@ export class PackedIndex implements LayerIndex {
     return Array.from({ length: this.entryCount }, () => readRecord(source, this.blobBytes))
   }
 
+  /** The entries in their order, each made when it is reached. */
+  *each(): Generator<LayerEntry> {
+    const source = this.#source()
+    for (let left = this.entryCount; left > 0; left -= 1) yield readRecord(source, this.blobBytes)
+  }
+
   /** The entries in their order, each as little as a merge needs. */
   *records(): Generator<PassedRecord> {
     const source = this.#source()

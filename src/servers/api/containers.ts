@@ -1,21 +1,26 @@
 import { Readable } from 'node:stream'
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { AppError } from '../../base/errors.ts'
-import { pathStat, topAnswer, waitAnswer } from '../../model/api.ts'
+import { commitRequest, pathStat, topAnswer, waitAnswer, type Progress } from '../../model/api.ts'
 import { container, runOptions } from '../../model/container.ts'
+import { rootFormatNames } from '../../model/export.ts'
 import { name } from '../../model/machine.ts'
 import type { ContainersService } from '../../services/containers/containers.ts'
 import type { ExecService } from '../../services/containers/exec.ts'
-import type { GuestProcess, LogStore, LogStream } from '../../services/containers/ports.ts'
+import type { LogStore, LogStream } from '../../services/containers/ports.ts'
+import { finished, wholeOutput } from '../../services/containers/output.ts'
+import type { Snapshots } from '../../services/containers/snapshots.ts'
 import { signalName } from '../../services/containers/workload.ts'
 import { answers, documentChannel, newRouter, streamRoute } from './router.ts'
 import { filterContainers } from './filters.ts'
 import { logLines } from './log-lines.ts'
-import { jsonLines, octets } from './streams.ts'
+import { summaryOf } from './image-view.ts'
+import { eventStream, jsonLines, octets } from './streams.ts'
 
 export interface ContainerRoutesDeps {
   readonly containers: ContainersService
   readonly exec: ExecService
+  readonly snapshots: Snapshots
   readonly logs: LogStore
 }
 
@@ -23,7 +28,7 @@ const params = z.object({ id: z.string().max(256) })
 const grace = z.object({ timeoutSeconds: z.int().min(0).max(86_400).optional() }).strict()
 const json = <T extends z.ZodType>(schema: T) => ({ content: { 'application/json': { schema } } })
 
-export function containerRoutes({ containers, exec, logs }: ContainerRoutesDeps): OpenAPIHono {
+export function containerRoutes({ containers, exec, snapshots, logs }: ContainerRoutesDeps): OpenAPIHono {
   const app = newRouter()
   app.openapi(
     createRoute({
@@ -170,7 +175,7 @@ export function containerRoutes({ containers, exec, logs }: ContainerRoutesDeps)
     async (c) => {
       const process = await exec.tarOut(c.req.param('id')!, pathIn(c.req.query('path')))
       process.endInput()
-      return octets(c, () => wholeOutput(process), 'application/x-tar')
+      return octets(c, () => wholeOutput(process, 'Cannot copy'), 'application/x-tar')
     },
   )
   streamRoute(
@@ -189,8 +194,54 @@ export function containerRoutes({ containers, exec, logs }: ContainerRoutesDeps)
       await using process = await exec.tarIn(c.req.param('id')!, pathIn(c.req.query('path')))
       for await (const bytes of Readable.fromWeb(body) as AsyncIterable<Uint8Array>) await process.write(bytes)
       process.endInput()
-      await finished(process)
+      await finished(process, 'Cannot copy')
       return c.body(null, 204)
+    },
+  )
+  streamRoute(
+    app,
+    {
+      method: 'get',
+      path: '/containers/{id}/export',
+      summary: 'The root of the running workload as it is now, without what is mounted in it',
+      query: { format: `one of ${rootFormatNames.join(', ')}` },
+      answer: ['application/octet-stream', 'the file; a transfer that broke off in the middle is no file'],
+    },
+    async (c) => {
+      const format = c.req.query('format') ?? 'tar'
+      const name_ = rootFormatNames.find((one) => one === format)
+      if (name_ === undefined)
+        throw new AppError(
+          'invalid',
+          `Cannot export as "${format.slice(0, 64)}": the formats are ${rootFormatNames.join(', ')}`,
+        )
+      const { mediaType, bytes } = await snapshots.open(c.req.param('id')!, name_, c.req.raw.signal)
+      return octets(c, () => ({ [Symbol.asyncIterator]: () => bytes }), mediaType)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/containers/{id}/commit',
+      summary: 'Make an image of what the container has changed; the answer is a stream of progress',
+      request: { params, body: { required: true, ...json(commitRequest) } },
+      responses: { 200: { description: 'text/event-stream: progress, then done (the image) or error' } },
+    }),
+    (c) => {
+      const { id } = c.req.valid('param')
+      const words = c.req.valid('json')
+      return eventStream(async (send, signal) => {
+        const image = await snapshots.commit(
+          id,
+          words,
+          (event) => {
+            if (event.kind === 'file')
+              send('progress', { step: 'changes', status: event.state, currentBytes: event.bytes } satisfies Progress)
+          },
+          signal,
+        )
+        send('done', summaryOf(image))
+      })
     },
   )
   documentChannel(app, '/containers/{id}/exec', 'A command beside the workload; the first message is control start')
@@ -204,18 +255,4 @@ export function containerRoutes({ containers, exec, logs }: ContainerRoutesDeps)
 function pathIn(path: string | undefined): string {
   if (!path) throw new AppError('invalid', 'Cannot copy: the parameter "path" is missing')
   return path
-}
-
-async function* wholeOutput(process: GuestProcess): AsyncGenerator<Uint8Array> {
-  yield* process.stdout
-  await finished(process)
-}
-
-/** @throws {AppError} bad_peer with what the command said, when it failed; unreachable when the connection was lost */
-async function finished(process: GuestProcess): Promise<void> {
-  let said = ''
-  for await (const bytes of process.stderr) said = (said + Buffer.from(bytes).toString('utf8')).slice(-2000)
-  const code = await process.exit
-  if (code === undefined) throw new AppError('unreachable', 'Cannot copy: the connection to the machine was lost')
-  if (code !== 0) throw new AppError('invalid', `Cannot copy: ${said.trim() || `exit status ${code}`}`)
 }

@@ -13,16 +13,16 @@ import {
   pullRequest,
   treeChange,
   treeEntry,
-  type ImageSummary,
   type Progress,
   type TreeChangeView,
   type TreeEntryView,
 } from '../../model/api.ts'
 import { exportFormatNames } from '../../model/export.ts'
 import type { Exports } from '../../services/images/export/exports.ts'
-import type { ImageProgress, ImageRecord } from '../../services/images/image.ts'
+import type { ImageProgress } from '../../services/images/image.ts'
 import type { Images } from '../../services/images/images.ts'
 import { answers, newRouter, streamRoute } from './router.ts'
+import { summaryOf } from './image-view.ts'
 import { entryView } from './tree-view.ts'
 import { eventStream, octets, type SendEvent } from './streams.ts'
 
@@ -256,18 +256,5 @@ function tellProgress(send: SendEvent): (event: ImageProgress) => void {
       currentBytes: event.bytes,
       ...(event.totalBytes === undefined ? {} : { totalBytes: event.totalBytes }),
     } satisfies Progress)
-  }
-}
-
-function summaryOf(image: ImageRecord): ImageSummary {
-  return {
-    id: image.id,
-    references: [...image.references],
-    manifestDigest: image.manifestDigest,
-    architecture: image.platform.architecture,
-    os: image.platform.os,
-    ...(image.createdAtMs === undefined ? {} : { createdAt: image.createdAtMs }),
-    sizeBytes: image.sizeBytes,
-    layerCount: image.layers.length,
   }
 }

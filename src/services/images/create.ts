@@ -6,6 +6,7 @@ import { isAbort } from '../../base/task.ts'
 import type { Digest } from '../../formats/oci/digest.ts'
 import { parsePlatform } from '../../formats/oci/platform.ts'
 import { parseReference } from '../../formats/oci/reference.ts'
+import { commitImage } from './commit/commit.ts'
 import { diffTrees } from './diff.ts'
 import type { ImageRecord } from './image.ts'
 import type { Images } from './images.ts'
@@ -72,6 +73,8 @@ export function createImages({ log, now, blobs, store, registry, imports, users,
       told(`pull "${reference}"`, signal, () => pullImage(needs, reference, options, onProgress, signal)),
     import: (source, options = {}, onProgress = () => {}, signal = NEVER) =>
       told(`import "${source}"`, signal, () => importImages(needs, source, options, onProgress, signal)),
+    commit: (request, onProgress = () => {}, signal = NEVER) =>
+      told(`commit ${request.name}`, signal, () => commitImage(needs, request, onProgress, signal)),
     list: () => store.list(),
     resolve: async (image) => (await inspect(image)).id,
     inspect,

@@ -20,7 +20,8 @@ export async function* diffTrees(a: Tree, b: Tree, blobs: BlobStore): AsyncGener
   }
 }
 
-function* pairs(a: Tree, b: Tree): Generator<{ before: TreeEntry | undefined; after: TreeEntry | undefined }> {
+/** The entries of both trees in their common order; what only one has stands alone. */
+export function* pairs(a: Tree, b: Tree): Generator<{ before: TreeEntry | undefined; after: TreeEntry | undefined }> {
   const left = a.entries()
   const right = b.entries()
   let before = left.next()
@@ -42,7 +43,12 @@ function comparePaths(a: ByteString, b: ByteString): number {
   return left.length - right.length
 }
 
-async function differences(before: TreeEntry, after: TreeEntry, blobs: BlobStore): Promise<string[]> {
+/** What `after` has otherwise than `before`, as people read it; empty when they are equal. */
+export async function differences(
+  before: TreeEntry,
+  after: TreeEntry,
+  blobs: Pick<BlobStore, 'readExtents'>,
+): Promise<string[]> {
   const details: string[] = []
   const note = (name: string, was: string, is: string) => {
     if (was !== is) details.push(`${name} ${was} -> ${is}`)
@@ -61,7 +67,7 @@ async function differences(before: TreeEntry, after: TreeEntry, blobs: BlobStore
   return details
 }
 
-async function hasEqualContent(a: TreeEntry, b: TreeEntry, blobs: BlobStore): Promise<boolean> {
+async function hasEqualContent(a: TreeEntry, b: TreeEntry, blobs: Pick<BlobStore, 'readExtents'>): Promise<boolean> {
   const left = fileExtents(a)
   const right = fileExtents(b)
   if (a.blob === b.blob && JSON.stringify(a.data) === JSON.stringify(b.data)) return true

@@ -2,6 +2,7 @@
 import type { Digest } from '../../formats/oci/digest.ts'
 import type { ImageConfig } from '../../formats/oci/image.ts'
 import type { Tree } from '../../formats/tree/tree.ts'
+import type { CommitRequest } from './commit/commit.ts'
 import type { ImageLayer, ImageRecord, OnProgress, TreeChange } from './image.ts'
 import type { RegistryAccess } from './ports.ts'
 import type { Upkeep } from './upkeep.ts'
@@ -42,6 +43,8 @@ export interface Images {
     onProgress?: OnProgress,
     signal?: AbortSignal,
   ): Promise<readonly ImageRecord[]>
+  /** Makes an image of a container: what it changed as one more layer. @throws {AppError} as commitImage */
+  commit(request: CommitRequest, onProgress?: OnProgress, signal?: AbortSignal): Promise<ImageRecord>
   list(): Promise<readonly ImageRecord[]>
   /** @throws {AppError} not_found; invalid when the digits fit several */
   resolve(image: string): Promise<Digest>

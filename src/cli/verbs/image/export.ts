@@ -37,7 +37,8 @@ export const register: Register = (program, session) =>
     )
     .action(async (image: string, flags: Flags) => {
       const output = flags.output === '-' ? undefined : flags.output
-      const format = oneOf('--format', flags.format, exportFormatNames) ?? formatOfName(output ?? '') ?? 'tar'
+      const format =
+        oneOf('--format', flags.format, exportFormatNames) ?? formatOfName(EXPORT_FORMATS, output ?? '') ?? 'tar'
       const saved = await write(session, image, format, output)
       if (flags.json === true && saved[0] !== undefined) await session.printJson({ ...saved[0], format, files: saved })
     })

@@ -117,8 +117,11 @@ function isDevice({ kind }: TreeEntry): boolean {
   return kind === 'character' || kind === 'block'
 }
 
-/** Reads the first piece, so that what cannot begin fails now. The lease ends with the reading. */
-async function begun(bytes: AsyncIterable<Uint8Array>, lease: Disposable): Promise<AsyncIterator<Uint8Array>> {
+/** Reads the first piece, so that what cannot begin fails now. What is held for it is let go of when the reading ends. */
+export async function begun(
+  bytes: AsyncIterable<Uint8Array>,
+  lease: Disposable = { [Symbol.dispose]() {} },
+): Promise<AsyncIterator<Uint8Array>> {
   const rest = bytes[Symbol.asyncIterator]()
   let first: IteratorResult<Uint8Array> | undefined = await rest.next()
   const ended = { done: true, value: undefined } as const

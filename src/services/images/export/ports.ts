@@ -2,7 +2,7 @@
 
 /** What is made of a tar stream. */
 export type Packing =
-  | { readonly kind: 'gzip' | 'zstd' | 'lz4' }
+  | { readonly kind: 'gzip' | 'bzip2' | 'zstd' | 'lz4' }
   | {
       readonly kind: 'squashfs'
       /** The root directory, which such a program does not take from the archive. */
