@@ -119,7 +119,7 @@ async function boot(image: string, flags: readonly string[]): Promise<{ seconds:
 
 /** Bytes that went to the machine behind a tap. */
 function sentTo(device: string): number {
-  const inside = ['-t', String(site.rack.keeperPid), '-n', '-U', '--preserve-credentials']
+  const inside = ['-t', String(site.rack.keeperPid), '-n']
   const { stdout } = spawnSync('nsenter', [...inside, 'ip', '-json', '-s', 'link', 'show', 'dev', device], {
     encoding: 'utf8',
   })

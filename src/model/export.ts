@@ -18,6 +18,7 @@ export const EXPORT_FORMATS = {
   },
   cpio: { mediaType: 'application/x-cpio', suffixes: ['.cpio'], means: 'an initramfs' },
   squashfs: { mediaType: 'application/vnd.squashfs', suffixes: ['.squashfs', '.sqfs'], means: 'a file system, zstd' },
+  erofs: { mediaType: 'application/vnd.erofs', suffixes: ['.erofs'], means: 'a file system, uncompressed' },
   oci: { mediaType: 'application/x-tar', suffixes: ['.oci.tar', '.oci'], means: 'an OCI image layout in a tar' },
   docker: { mediaType: 'application/x-tar', suffixes: ['.docker.tar'], means: 'what docker load takes' },
   dir: { mediaType: 'application/x-tar', suffixes: [], means: 'a directory with the files' },

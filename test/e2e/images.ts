@@ -10,13 +10,15 @@ const CACHE = join(import.meta.dirname, '../../.bareboat/test-images')
 const APPLETS =
   'sh cat echo env id ls ln pwd sleep hostname seq head md5sum sha256sum find sort stat readlink wc ps stty tty true false kill mkdir rm touch dd date'
 
-/** A minimal Debian with systemd, as the plain tar of a root file system. Made once. @returns its file */
-export function debianRoot(): string {
-  const file = join(CACHE, 'debian.tar')
+const INIT_PACKAGES = { systemd: 'systemd-sysv,udev,dbus', openrc: 'openrc,sysvinit-core,udev' } as const
+
+/** A minimal Debian with an init, as the plain tar of a root file system. Made once. @returns its file */
+export function debianRoot(init: keyof typeof INIT_PACKAGES = 'systemd'): string {
+  const file = join(CACHE, `debian-${init}.tar`)
   if (existsSync(file)) return file
   mkdirSync(CACHE, { recursive: true })
-  const draft = join(CACHE, `debian-${process.pid}.tar`)
-  const options = ['--variant=minbase', '--include=systemd-sysv,udev,dbus']
+  const draft = join(CACHE, `draft-${process.pid}.tar`)
+  const options = ['--variant=minbase', `--include=${INIT_PACKAGES[init]}`]
   const lean = ['doc', 'man', 'locale', 'info'].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`)
   execFileSync('mmdebstrap', ['-q', ...options, ...lean, 'bookworm', draft, 'http://deb.debian.org/debian'], {
     stdio: ['ignore', 'ignore', 'inherit'],

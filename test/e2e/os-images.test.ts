@@ -1,4 +1,4 @@
-/** An operating system as an image: an unmodified Debian with systemd, booted, used and shut down. */
+/** An operating system as an image: an unmodified Debian, with systemd or an older init, booted, used and shut down. */
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -11,9 +11,10 @@ import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 suite('an operating system', { skip, concurrency: 2, timeout: 600_000 }, () => {
   let site: Site
   before(async () => {
-    const root = debianRoot()
+    const [root, openrc] = [debianRoot(), debianRoot('openrc')]
     site = await openSite({ name: 'os' })
     await site.ok(['import', '-q', root, 'localhost/debian:12'])
+    await site.ok(['import', '-q', openrc, 'localhost/openrc:12'])
   })
   after(() => site?.[Symbol.asyncDispose]())
 
@@ -78,6 +79,41 @@ suite('an operating system', { skip, concurrency: 2, timeout: 600_000 }, () => {
           assert.equal(code, 0)
           assert.match(stdout, /Power down/)
           await assertExited()
+        })
+
+      if (firmware === 'BIOS')
+        test("sysvinit's init runs as process 1, OpenRC starts what it starts, and stop shuts them down", async () => {
+          const before = site.powerCommands(machine).length
+          await site.ok([
+            'run',
+            '-d',
+            '--machine',
+            machine,
+            '--name',
+            'old',
+            '--hostname',
+            'old',
+            'localhost/openrc:12',
+          ])
+          const { mode } = await site.untilState('old', ['running', 'failed', 'exited'], 300_000)
+          assert.equal(mode, 'os')
+          assert.equal(await site.ok(['exec', 'old', 'readlink', '/proc/1/exe']), '/usr/sbin/init')
+          assert.equal(await site.ok(['exec', 'old', 'hostname']), 'old')
+          const isUp = async () =>
+            (await site.run(['exec', 'old', 'rc-status', '-r'])).stdout === 'default\n' ? true : undefined
+          assert.ok(
+            await poll(isUp, { everyMs: 500, deadlineMs: 120_000 }),
+            await site.ok(['logs', '--console', 'old']),
+          )
+          await site.ok(['stop', 'old'])
+          assert.match(await site.ok(['logs', '--console', 'old']), /Power down/)
+          const { state, exitCode, machineOff } = await site.inspect('old')
+          assert.deepEqual([state, exitCode, machineOff], ['exited', 0, true])
+          const commands = site
+            .powerCommands(machine)
+            .slice(before)
+            .filter((line) => /power|reset/.test(line))
+          assert.deepEqual(commands, ['ipmi power-on', 'guest power-off'])
         })
 
       async function assertExited(): Promise<void> {

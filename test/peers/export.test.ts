@@ -31,6 +31,7 @@ const PROGRAMS = [
   'skopeo',
   'sqfstar',
   'unsquashfs',
+  'fsck.erofs',
   'lz4',
   'zstd',
   'gzip',
@@ -244,6 +245,20 @@ test('squashfs: unsquashfs unpacks it to the tree, but for what the format canno
         : String(BigInt(entry.mtime) / 1_000_000_000n),
     xattrs: entry.path === '' ? {} : entry.xattrs,
   }))
+})
+
+test('erofs: fsck.erofs finds nothing wrong, and the kernel mounts it to the tree', { skip }, async (t) => {
+  const path = await exported('erofs')
+  run('fsck.erofs', path)
+  const place = join(folder, 'mounted')
+  mkdirSync(place)
+  if (spawnSync('mount', ['-t', 'erofs', '-o', 'loop,ro', path, place]).status !== 0)
+    return t.diagnostic('may not mount')
+  try {
+    assertTree(place)
+  } finally {
+    run('umount', place)
+  }
 })
 
 test(

@@ -1,5 +1,8 @@
 /** Images as files for others: every form is made while it is read, from the tree or the stored layers. */
 import { cpioExtents } from '../../../formats/cpio/project.ts'
+import { erofsImage } from '../../../formats/erofs/image.ts'
+import { uuidOf } from '../../../formats/erofs/uuid.ts'
+import { extentsOf } from '../../../formats/extent-map.ts'
 import { sizeOf, type Extent } from '../../../formats/extents.ts'
 import { tarExtents } from '../../../formats/tar/project.ts'
 import type { Tree, TreeEntry } from '../../../formats/tree/tree.ts'
@@ -98,6 +101,8 @@ async function planOf(
       return { extents: cpioExtents(tree) }
     case 'squashfs':
       return squashfs(tree, record)
+    case 'erofs':
+      return { extents: [...extentsOf(erofsImage(tree, { uuid: uuidOf(record.config.diffIds) }))] }
     case 'dir':
       return { extents: tarExtents(tree, { dialect: 'gnu', without: (entry) => !devices && isDevice(entry) }) }
     default:
