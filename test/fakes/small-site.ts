@@ -25,6 +25,7 @@ import { createConsole } from '../../src/services/console/console.ts'
 import { createAgent } from '../../src/services/containers/agent.ts'
 import { createContainers, type ContainersService } from '../../src/services/containers/containers.ts'
 import type { Patience } from '../../src/services/containers/step.ts'
+import type { Device } from '../../src/services/devices/devices.ts'
 import type { Images } from '../../src/services/images/images.ts'
 import { createMachines } from '../../src/services/machines/machines.ts'
 import { createPower } from '../../src/services/power/power.ts'
@@ -45,7 +46,12 @@ const RUN: RunConfig = {
   healthcheck: undefined,
 }
 
+/** Stands for the device of every image. */
+export const ROOT_HASH = 'ab'.repeat(32)
+
 export interface SiteOptions {
+  /** What containers get whose person did not say. Default `ram`. */
+  readonly rootfs?: 'ram' | 'lazy'
   readonly folder: string
   readonly world: World
   readonly log?: Log
@@ -159,9 +165,14 @@ export async function openSmallSite(options: SiteOptions) {
     blobs: { readExtents: async function* () {} },
     kernels: {
       files: () =>
-        Promise.resolve({ kernel: file, initrd: file, rootfsKinds: new Set(['ram'] as const), rootfsDefault: 'ram' }),
+        Promise.resolve({
+          kernel: file,
+          initrd: file,
+          rootfsKinds: new Set(['ram', 'lazy'] as const),
+          rootfsDefault: options.rootfs ?? 'ram',
+        }),
     },
-    devices: { of: () => Promise.reject(new Error('no devices')), byRootHash: async () => undefined },
+    devices: { of: async () => DEVICE, byRootHash: async () => DEVICE },
     deviceFile: () => file,
     profileOf: async () => undefined,
     squashfs: () => Promise.reject(new Error('no squashfs')),
@@ -239,6 +250,18 @@ export async function openSmallSite(options: SiteOptions) {
       await stack.disposeAsync()
     },
   }
+}
+
+const DEVICE: Device = {
+  rootHash: ROOT_HASH,
+  key: '',
+  sizeBytes: 8 * 4096,
+  dataBlocks: 6,
+  hashStartBlock: 7,
+  blobs: [],
+  createdAtMs: 0,
+  mapPath: '',
+  blobPaths: [],
 }
 
 function imagesOf({ onPull, arch = 'amd64', mode }: SiteOptions): Images {

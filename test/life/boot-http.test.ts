@@ -9,7 +9,7 @@ import { test, type TestContext } from 'node:test'
 import { poll } from '../../src/base/clock.ts'
 import type { Fields, Log } from '../../src/base/log.ts'
 import { createBootHttp } from '../../src/servers/boot/http.ts'
-import { openSmallSite, type SmallSite } from '../fakes/small-site.ts'
+import { ROOT_HASH, openSmallSite, type SmallSite } from '../fakes/small-site.ts'
 import { World, type Behaviour, type FakeMachine } from '../fakes/world.ts'
 
 const MAC = '52:54:00:00:00:03'
@@ -27,11 +27,11 @@ interface Options {
   readonly body?: string
 }
 
-async function bench(t: TestContext, does: Partial<Behaviour>, log?: Log) {
+async function bench(t: TestContext, does: Partial<Behaviour>, log?: Log, rootfs: 'ram' | 'lazy' = 'ram') {
   const folder = mkdtempSync(join(tmpdir(), 'bareboat-boot-'))
   const world = new World()
   const machine = world.machine(MAC, '127.0.0.7', does)
-  const site = await openSmallSite({ folder, world, ...(log ? { log } : {}) })
+  const site = await openSmallSite({ folder, world, rootfs, ...(log ? { log } : {}) })
   await site.addMachine('m1', MAC)
   const port = await freePort()
   const stop = new AbortController()
@@ -44,7 +44,7 @@ async function bench(t: TestContext, does: Partial<Behaviour>, log?: Log) {
   const http = createBootHttp({
     log: log ?? silent([]),
     boot: site.boot,
-    loader: (name) => (name === 'ipxe.efi' ? loader : undefined),
+    loader: (name) => (name === 'ipxe.efi' ? loader : name === 'tagged.efi' ? { ...loader, etag: 'abc' } : undefined),
     address: '127.0.0.1',
     port,
   })
@@ -192,6 +192,43 @@ test('files answer HEAD and ranges', async (t) => {
     assert.deepEqual([answer.status, answer.text, answer.headers['content-range']], [status, text, contentRange], range)
   }
   assert.equal((await ask('GET', '/loader/../../etc/passwd')).status, 404)
+})
+
+test('files that have a tag say it, and a part is given only of the same bytes', async (t) => {
+  const { ask } = await bench(t, { bootsTo: 'nothing' })
+  const get = (headers: Record<string, string>) => ask('GET', '/loader/tagged.efi', { headers })
+  const rows: [Record<string, string>, number, string][] = [
+    [{}, 200, '0123456789'],
+    [{ 'if-none-match': '"abc"' }, 304, ''],
+    [{ 'if-none-match': '"abd"' }, 200, '0123456789'],
+    [{ range: 'bytes=2-3', 'if-range': '"abc"' }, 206, '23'],
+    [{ range: 'bytes=2-3', 'if-range': '"abd"' }, 200, '0123456789'],
+  ]
+  for (const [headers, status, text] of rows) {
+    const answer = await get(headers)
+    assert.deepEqual([answer.status, answer.text, answer.headers['etag']], [status, text, '"abc"'])
+  }
+})
+
+test('a lazy root: its hash is in the script, and its export opens to the machine with the orders, while it has them', async (t) => {
+  const { site, machine, ask } = await bench(t, { bootsTo: 'nothing' }, undefined, 'lazy')
+  const { id, token } = await bootedBy(site, machine)
+  const exported = (address: string, name = token) => site.boot.exported(name, address)
+  assert.match(
+    (await ask('GET', `/boot/${token}/script.ipxe?mac=${MAC}`)).text,
+    new RegExp(`bareboat.roothash=${ROOT_HASH} `),
+  )
+  assert.equal(await exported('127.0.0.7'), undefined, 'before anybody has the orders')
+  const spec = (await ask('GET', `/boot/${token}/spec`)).text
+  assert.match(spec, new RegExp(`^BB_NBD_EXPORT='?${token}'?$`, 'm'))
+  assert.equal(await exported('127.0.0.7'), ROOT_HASH)
+  assert.equal(await exported('127.0.0.8'), undefined, 'another address')
+  assert.equal(await exported('127.0.0.7', 'A'.repeat(43)), undefined, 'another name')
+  assert.equal((await site.store.byId(id))!.rootHash, ROOT_HASH)
+  assert.equal((await ask('POST', `/boot/${token}/filled`)).status, 200)
+  assert.ok((await site.store.byId(id))!.filledAt)
+  await site.containers.stop(id, 0)
+  assert.equal(await exported('127.0.0.7'), undefined, 'a boot that is over')
 })
 
 test('reports: what is too large, unknown or no number is refused and changes nothing', async (t) => {

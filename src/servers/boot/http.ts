@@ -125,7 +125,16 @@ async function sendFile(
   response: ServerResponse,
   { file, done }: { readonly file: BootFile; readonly done?: () => Promise<void> },
 ): Promise<void> {
-  const range = parseRange(request.headers.range, file.sizeBytes)
+  const etag = file.etag === undefined ? undefined : `"${file.etag}"`
+  const tag = etag === undefined ? {} : { etag }
+  if (etag !== undefined && request.headers['if-none-match'] === etag) {
+    response.writeHead(304, tag).end()
+    return
+  }
+  // A part of other bytes than those that the client has would not fit to them (RFC 9110 §13.1.5).
+  const condition = request.headers['if-range']
+  const isSame = condition === undefined || condition === etag
+  const range = isSame ? parseRange(request.headers.range, file.sizeBytes) : undefined
   if (range === 'unsatisfiable') {
     response.writeHead(416, { 'content-range': `bytes */${file.sizeBytes}`, 'content-length': 0 }).end()
     return
@@ -135,6 +144,7 @@ async function sendFile(
     'content-type': OCTETS,
     'content-length': to - from,
     'accept-ranges': 'bytes',
+    ...tag,
     ...(range ? { 'content-range': `bytes ${from}-${to - 1}/${file.sizeBytes}` } : {}),
   })
   if (request.method === 'HEAD') {
