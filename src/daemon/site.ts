@@ -25,12 +25,10 @@ import { createBootStore } from '../drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
 import { openSqlite } from '../drivers/store/sqlite/database.ts'
 import { createEventBus } from '../drivers/store/sqlite/events.ts'
-import { createImageStore, imageMigrations, type ImageTables } from '../drivers/store/sqlite/images.ts'
+import { createImageStore } from '../drivers/store/sqlite/images.ts'
 import { createIntentStore } from '../drivers/store/sqlite/intents.ts'
 import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
-import { deviceMigrations, type DeviceTables } from '../drivers/store/sqlite/devices.ts'
-import { profileMigrations, type ProfileTables } from '../drivers/store/sqlite/profiles.ts'
-import { coreMigrations, type Tables } from '../drivers/store/sqlite/schema.ts'
+import { siteMigrations, type SiteTables } from '../drivers/store/sqlite/site.ts'
 import { LIVE } from '../model/container.ts'
 import { ROOTFS_KINDS } from '../model/rootfs.ts'
 import { createApi } from '../servers/api/app.ts'
@@ -58,11 +56,6 @@ import { NBD_CONNECTIONS, openRoots } from './roots.ts'
 import { untilBroken } from './until-broken.ts'
 import { VERSION } from './version.ts'
 
-type SiteTables = Tables & ImageTables & DeviceTables & ProfileTables
-
-/** In the order in which they came to be. */
-const MIGRATIONS = [...coreMigrations, ...imageMigrations, ...deviceMigrations, ...profileMigrations]
-
 /** Runs the daemon until the signal aborts. Containers that run go on running without it. */
 export async function runSite({ config, entries }: EffectiveConfig, log: Log, signal: AbortSignal): Promise<void> {
   await using stack = new AsyncDisposableStack()
@@ -75,7 +68,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 
   // State
   const secrets = openSecretBox(dir('secret.key'))
-  const database = stack.use(openSqlite<SiteTables>(dir('state.db'), MIGRATIONS))
+  const database = stack.use(openSqlite<SiteTables>(dir('state.db'), siteMigrations))
   const events = createEventBus(database.db, now)
   const machineStore = createMachineStore(database.db, events, secrets, now)
   const containerStore = createContainerStore(database.db, events, now)

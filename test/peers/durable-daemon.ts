@@ -8,9 +8,8 @@ import { SELF } from '../../src/cli/demo/place.ts'
 import { openSecretBox } from '../../src/drivers/secrets/secret-box.ts'
 import { openSqlite } from '../../src/drivers/store/sqlite/database.ts'
 import { createEventBus } from '../../src/drivers/store/sqlite/events.ts'
-import { imageMigrations, type ImageTables } from '../../src/drivers/store/sqlite/images.ts'
 import { createMachineStore } from '../../src/drivers/store/sqlite/machines.ts'
-import { coreMigrations, type Tables } from '../../src/drivers/store/sqlite/schema.ts'
+import { siteMigrations, type SiteTables } from '../../src/drivers/store/sqlite/site.ts'
 import { checkIntegrity } from './durable-check.ts'
 
 export interface Daemon extends AsyncDisposable {
@@ -153,7 +152,7 @@ export async function checkStart(folder: string, acknowledged: ReadonlyMap<strin
 export async function checkState(folder: string, acknowledged: ReadonlyMap<string, number>, at: string): Promise<void> {
   const path = join(folder, 'data', 'state.db')
   {
-    await using database = openSqlite<Tables & ImageTables>(path, [...coreMigrations, ...imageMigrations])
+    await using database = openSqlite<SiteTables>(path, siteMigrations)
     const secrets = openSecretBox(join(folder, 'data', 'secret.key'))
     const store = createMachineStore(database.db, createEventBus(database.db, Date.now), secrets, Date.now)
     const machines = await store.list()
