@@ -22,7 +22,7 @@ const faults = [
   { name: 'SIGKILL', inject: 'signal=KILL' },
 ]
 
-/** One thread does all input and output, so that strace, which counts for each thread, counts them all. */
+/** One thread of the pool does all input and output that is not done at once. */
 function putWith(directory: string, injections: string[]) {
   const program = [process.execPath, join(import.meta.dirname, 'kit-store-once.ts'), directory]
   return spawnSync('strace', ['-f', '-o', '/dev/null', '-e', 'trace=fsync', ...injections, ...program], {
@@ -74,7 +74,7 @@ test(
         )
         assert.ok(when < 100)
       }
-    // Four files and four directories of the kit, the default and its directory, the kernel, its directories.
-    assert.ok(count >= 12, `only ${count} syncs`)
+    // strace counts for each thread: names are synced by the first one, files by the one of the pool, and the greater count ends it.
+    assert.ok(count >= 8, `only ${count} syncs`)
   },
 )
