@@ -20,7 +20,7 @@ import type { Exports } from '../services/images/export/exports.ts'
 import type { Images } from '../services/images/images.ts'
 import type { BlobStore } from '../services/images/ports.ts'
 import type { EventBus } from '../services/ports.ts'
-import { fileRanges, renderFileRanges } from '../services/profiles/file-ranges.ts'
+import { renderRanges } from '../services/profiles/profile.ts'
 import { createProfiles, type Profiles } from '../services/profiles/profiles.ts'
 import type { Config } from './config.ts'
 
@@ -97,11 +97,9 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
     roots: {
       devices,
       deviceFile: (device) => deviceFile(device, files, blobs),
-      async profileOf(rootHash, tree) {
-        const [profile, device] = await Promise.all([profiles.of(rootHash), devices.byRootHash(rootHash)])
-        if (profile === undefined || device === undefined) return undefined
-        const rows = await files.read(rootHash)
-        return heldBytes(renderFileRanges(fileRanges(profile.ranges, rows, tree, device.dataBlocks)))
+      async profileOf(rootHash) {
+        const profile = await profiles.of(rootHash)
+        return profile && heldText(renderRanges(profile.ranges))
       },
       squashfs: squashfs.of,
     },
@@ -123,7 +121,8 @@ function deviceFile(device: Device, files: DeviceFiles, blobs: BlobStore): BootF
   }
 }
 
-function heldBytes(bytes: Uint8Array): BootFile {
+function heldText(text: string): BootFile {
+  const bytes = Buffer.from(text)
   return {
     sizeBytes: bytes.length,
     async *open(from, to) {

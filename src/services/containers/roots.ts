@@ -18,7 +18,7 @@ export interface RootsDeps {
   /** The bytes of a device, for machines that load it whole. */
   readonly deviceFile: (device: Device) => BootFile
   /** What an earlier boot of a device has read; undefined where there was none. */
-  readonly profileOf: (rootHash: string, tree: Tree) => Promise<BootFile | undefined>
+  readonly profileOf: (rootHash: string) => Promise<BootFile | undefined>
   /** Directories of containers, served over NFS. */
   readonly nfs: Pick<NfsRoots, 'prepare' | 'open' | 'shut' | 'remove'>
   /** The image as one squashfs file. @throws {AppError} unsupported where nothing here makes one */
@@ -65,7 +65,7 @@ export async function prepareRoot(
       return { kind, tar: projection(deps, tarExtents(tree)) }
     case 'lazy': {
       const device = await deviceOf(deps, container, imageId)
-      const profile = await deps.profileOf(device.rootHash, tree)
+      const profile = await deps.profileOf(device.rootHash)
       return { kind, device, isFilled: container.options.fill, ...(profile === undefined ? {} : { profile }) }
     }
     case 'image':

@@ -47,7 +47,7 @@ export function tidyRanges(ranges: readonly BlockRange[], deviceBlocks: number):
   return withoutRepeats(tidy).slice(0, MAX_RANGES)
 }
 
-/** `START COUNT`, one range a line: how it is stored. */
+/** `START COUNT`, one range a line: what guest/ reads. */
 export function renderRanges(ranges: readonly BlockRange[]): string {
   return ranges.map(({ start, count }) => `${start} ${count}\n`).join('')
 }
