@@ -40,8 +40,12 @@ export function flipBit(path: string, copy: string, offset: number): void {
 
 /** nbdkit, which offers each file of a folder under its name. */
 export async function startNbdServer(folder: string, address: string, port = 10809) {
-  const start = () =>
-    spawn('nbdkit', ['-f', '-r', '-i', address, '-p', String(port), 'file', `dir=${folder}`], { stdio: 'ignore' })
+  const start = () => {
+    const child = spawn('nbdkit', ['-f', '-r', '-i', address, '-p', String(port), 'file', `dir=${folder}`], {
+      stdio: 'ignore',
+    })
+    return { child, ended: new Promise((resolve) => child.once('exit', resolve)) }
+  }
   const listening = () =>
     poll(
       () =>
@@ -51,21 +55,20 @@ export async function startNbdServer(folder: string, address: string, port = 108
         }),
       { everyMs: 50, deadlineMs: 10_000 },
     )
-  let child = start()
+  let running = start()
   await listening()
   const kill = async () => {
-    const ended = new Promise((resolve) => child.once('exit', resolve))
-    child.kill('SIGKILL')
-    await ended
+    running.child.kill('SIGKILL')
+    await running.ended
   }
   return {
     kill,
     async restart() {
-      child = start()
+      running = start()
       await listening()
     },
-    freeze: () => child.kill('SIGSTOP'),
-    thaw: () => child.kill('SIGCONT'),
+    freeze: () => running.child.kill('SIGSTOP'),
+    thaw: () => running.child.kill('SIGCONT'),
     [Symbol.asyncDispose]: kill,
   }
 }
