@@ -1,6 +1,17 @@
 /** Small files that must be whole or not there at all, whatever happens to the machine, and directories that outlast a power cut. */
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  type Stats,
+} from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { systemCode } from '../base/errors.ts'
 
@@ -49,4 +60,19 @@ export function syncDirectory(path: string): void {
   } finally {
     closeSync(directory)
   }
+}
+
+/** Undefined where there is no such file. */
+export async function statOfFile(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Bytes of a file; undefined where there is none. */
+export async function sizeOfFile(path: string): Promise<number | undefined> {
+  return (await statOfFile(path))?.size
 }

@@ -3,11 +3,9 @@
  * after its bytes, its index and their digests are good and on disk; what is under way lies in `incoming/`.
  */
 import { randomUUID } from 'node:crypto'
-import { rmSync, type Stats } from 'node:fs'
 import { open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
-import type { Log } from '../../base/log.ts'
 import type { Extent } from '../../formats/extents.ts'
 import { isDigest, parseDigest, type Digest } from '../../formats/oci/digest.ts'
 import { parseLayerIndex } from '../../formats/tar/index-codec.ts'
@@ -17,7 +15,7 @@ import { parseLeafTable, type LeafTable } from '../../formats/verity/leaves.ts'
 import type { BlobStore, LayerSource, OnIngest, StoredLayer } from '../../services/images/ports.ts'
 import type { BlobFiles, CheckOptions, LayerCheck, StoredBlob, Transfer } from '../../services/store/ports.ts'
 import type { CheckJob } from './check-layer.ts'
-import { makeDirectory } from '../files.ts'
+import { makeDirectory, sizeOfFile, statOfFile } from '../files.ts'
 import { checkInThread } from './check-thread.ts'
 import { DECOMPRESSION_LIMITS, type DecompressionLimits } from './decompress.ts'
 import type { IngestJob, Ingested } from './ingest.ts'
@@ -27,34 +25,25 @@ import {
   blobPath,
   digestOfSideFile,
   digestOfFile,
-  digestOfPartFile,
   indexPath,
   leavesPath,
-  partPath,
   rottenPath,
   storePaths,
   type StorePaths,
 } from './paths.ts'
+import { Parts, type PartsConfig } from './parts.ts'
 import { OpenBlob, readExtents } from './read.ts'
 
-export interface BlobDirectoryConfig {
-  readonly log: Log
-  readonly now: () => number
+export interface BlobDirectoryConfig extends PartsConfig {
   readonly path: string
   /** Most bytes that the blobs may take together. Default: no bound but the disk. */
   readonly quotaBytes?: number
-  /** Most bytes of broken-off transfers that are kept; the oldest go first. Default 8 GiB. */
-  readonly incomingBytes?: number
-  /** Broken-off transfers older than this are not kept. Default 7 days. */
-  readonly incomingMs?: number
   readonly decompression?: Partial<DecompressionLimits>
   readonly tar?: Partial<TarLimits>
   /** How many layers are taken in at once. */
   readonly threads?: number
 }
 
-const DEFAULT_INCOMING_BYTES = 8 * 1024 ** 3
-const DEFAULT_INCOMING_MS = 7 * 24 * 3600_000
 /** What the indexer allows, and room for one entry beyond and the head. */
 const MAX_INDEX_BYTES = 32 * 1024 ** 2
 
@@ -73,8 +62,7 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
   readonly #config: BlobDirectoryConfig
   readonly #paths: StorePaths
   readonly #threads: LayerThreads
-  /** Parts that a transfer writes to now. */
-  readonly #partsInUse = new Set<string>()
+  readonly #parts: Parts
   /** Tables of leaves that are made now. */
   readonly #leavesUnderWay = new Map<Digest, Promise<LeafTable>>()
   /** Indexes that are made anew now. */
@@ -86,6 +74,7 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
     this.#config = config
     this.#paths = paths
     this.#threads = new LayerThreads(config.threads)
+    this.#parts = new Parts(config, paths)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -101,7 +90,7 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
   async clean(): Promise<void> {
     for (const name of await readdir(this.#paths.incoming))
       if (!name.endsWith('.part')) await rm(join(this.#paths.incoming, name), { force: true, recursive: true })
-    await this.#trimParts()
+    await this.#parts.trim()
     const blobs = new Set(await this.list())
     this.#usedBytes = 0
     for (const diffId of blobs) this.#usedBytes += (await stat(blobPath(this.#paths, diffId))).size
@@ -127,30 +116,26 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
   }
 
   async ingest(source: LayerSource, onIngest: OnIngest, signal: AbortSignal): Promise<StoredLayer> {
-    const part =
-      source.isResumable === true && source.digest !== undefined ? partPath(this.#paths, source.digest) : undefined
-    if (part === undefined) return this.#attempt(source, undefined, onIngest, signal)
-    if (this.#partsInUse.has(part))
-      throw new AppError('conflict', `Cannot store ${source.name}: it is being stored already`)
-    this.#partsInUse.add(part)
+    if (source.isResumable !== true || source.digest === undefined)
+      return this.#attempt(source, undefined, onIngest, signal)
+    using part = this.#parts.take(source.digest)
+    if (part === undefined) throw new AppError('conflict', `Cannot store ${source.name}: it is being stored already`)
     try {
-      await this.#trimParts()
-      const held = (await sizeOfFile(part)) ?? 0
+      await this.#parts.trim()
+      const held = (await sizeOfFile(part.path)) ?? 0
       try {
-        return await this.#attempt(source, part, onIngest, signal)
+        return await this.#attempt(source, part.path, onIngest, signal)
       } catch (error) {
         if (!isBadContent(error)) throw error
-        await rm(part, { force: true })
+        await rm(part.path, { force: true })
         // What an earlier process kept may have been damaged by a power cut: then the transfer itself is not at fault.
         if (held === 0) throw error
         this.#config.log.warn('kept part of a layer was damaged, fetching it again', { digest: source.digest })
-        return await this.#attempt(source, part, onIngest, signal)
+        return await this.#attempt(source, part.path, onIngest, signal)
       }
     } catch (error) {
-      if (isBadContent(error)) await rm(part, { force: true })
+      if (isBadContent(error)) await rm(part.path, { force: true })
       throw error
-    } finally {
-      this.#partsInUse.delete(part)
     }
   }
 
@@ -234,25 +219,12 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
     }))
   }
 
-  async transfers(): Promise<readonly Transfer[]> {
-    const found: Transfer[] = []
-    for (const name of await readdir(this.#paths.incoming)) {
-      const digest = digestOfPartFile(name)
-      const path = join(this.#paths.incoming, name)
-      const info = digest === undefined ? undefined : await statOfFile(path)
-      if (digest === undefined || info === undefined) continue
-      const isUnderWay = this.#partsInUse.has(path)
-      found.push({ digest, sizeBytes: info.size, changedAtMs: info.mtimeMs, isUnderWay })
-    }
-    return found
+  transfers(): Promise<readonly Transfer[]> {
+    return this.#parts.list()
   }
 
-  async dropTransfer(digest: Digest): Promise<boolean> {
-    const part = partPath(this.#paths, digest)
-    if (this.#partsInUse.has(part)) return false
-    // At once, so that no transfer begins to use it meanwhile.
-    rmSync(part, { force: true })
-    return true
+  dropTransfer(digest: Digest): Promise<boolean> {
+    return Promise.resolve(this.#parts.drop(digest))
   }
 
   async check(
@@ -445,25 +417,6 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
     return Math.max((this.#config.quotaBytes ?? Number.MAX_SAFE_INTEGER) - this.#usedBytes, 0)
   }
 
-  async #trimParts(): Promise<void> {
-    const parts: { path: string; sizeBytes: number; changedMs: number }[] = []
-    for (const name of await readdir(this.#paths.incoming)) {
-      if (!name.endsWith('.part')) continue
-      const path = join(this.#paths.incoming, name)
-      const { size, mtimeMs } = await stat(path)
-      if (!this.#partsInUse.has(path)) parts.push({ path, sizeBytes: size, changedMs: mtimeMs })
-    }
-    parts.sort((a, b) => b.changedMs - a.changedMs)
-    const { now, incomingBytes = DEFAULT_INCOMING_BYTES, incomingMs = DEFAULT_INCOMING_MS } = this.#config
-    let total = 0
-    for (const { path, sizeBytes, changedMs } of parts) {
-      total += sizeBytes
-      if (total <= incomingBytes && now() - changedMs <= incomingMs) continue
-      this.#config.log.info('kept part of a layer dropped', { part: basename(path), sizeBytes })
-      await rm(path, { force: true })
-    }
-  }
-
   async *#files() {
     for (const algorithm of ALGORITHMS)
       for (const prefix of await readdir(join(this.#paths.blobs, algorithm))) {
@@ -481,19 +434,6 @@ function isBadContent(error: unknown): boolean {
 function missing(diffId: Digest): AppError {
   const name = isDigest(diffId) ? diffId : 'of no digest'
   return new AppError('not_found', `Cannot read layer ${name}: it is not in the store; pull the image again`)
-}
-
-async function sizeOfFile(path: string): Promise<number | undefined> {
-  return (await statOfFile(path))?.size
-}
-
-async function statOfFile(path: string): Promise<Stats | undefined> {
-  try {
-    return await stat(path)
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    throw error
-  }
 }
 
 async function replaceDurably(from: string, to: string): Promise<void> {

@@ -2,7 +2,7 @@
  * Maps of block devices as files, each under the root hash of its device. Threads that serve machines open them by their path. A
  * map is written aside, synced and renamed, so that a reader has the old one or the new one, whole.
  */
-import { open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError, WireError, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
@@ -10,7 +10,7 @@ import { LITERALS, parseExtentRows, serializeExtentRows, storedRowsBytes } from 
 import type { StoredRows } from '../../formats/extent-map.ts'
 import type { DeviceFiles } from '../../services/devices/ports.ts'
 import { ASIDE, replaceFile } from '../durable.ts'
-import { makeDirectory, syncDirectory } from '../files.ts'
+import { makeDirectory, sizeOfFile, syncDirectory } from '../files.ts'
 
 export interface DeviceDirectory extends DeviceFiles {
   /** The rows; literal bytes stay in the file. @throws {AppError} not_found; internal when it is damaged */
@@ -102,13 +102,4 @@ async function readRows(rootHash: string, path: string): Promise<StoredRows> {
 function checked(rootHash: string): string {
   if (!ROOT_HASH.test(rootHash)) throw new AppError('internal', `Cannot name a device "${rootHash.slice(0, 200)}"`)
   return rootHash
-}
-
-async function sizeOfFile(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    throw error
-  }
 }
