@@ -8,6 +8,7 @@ import { openRootDirectories } from '../drivers/nfs/root-directories.ts'
 import { unpackTree } from '../drivers/unpack/directory.ts'
 import type { BlobStore } from '../services/images/ports.ts'
 import { openNfsRoots, type NfsRoots } from '../services/nfs/roots.ts'
+import type { RootFiles } from '../services/store/ports.ts'
 import type { Config } from './config.ts'
 
 export interface NfsDeps {
@@ -20,6 +21,7 @@ export interface NfsDeps {
 
 export interface Nfs extends AsyncDisposable {
   readonly roots: NfsRoots
+  readonly files: RootFiles
   readonly task: Task
   /** What keeps it from full health, in words. */
   problems(): string[]
@@ -44,6 +46,7 @@ export async function openNfs({ config, log: parent, blobs, address }: NfsDeps):
   const roots = await openNfsRoots({ log, store, server, host: address, port })
   return {
     roots,
+    files: store,
     task: server.task,
     problems: server.problems,
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),

@@ -15,6 +15,7 @@ import type { BootFile, BootService } from '../services/boot/boot.ts'
 import type { BootStore } from '../services/boot/ports.ts'
 import type { RootsDeps } from '../services/containers/roots.ts'
 import { createDevices, type Device, type Devices } from '../services/devices/devices.ts'
+import type { SquashfsFiles } from '../services/store/ports.ts'
 import type { DeviceFiles } from '../services/devices/ports.ts'
 import type { Exports } from '../services/images/export/exports.ts'
 import type { Images } from '../services/images/images.ts'
@@ -43,6 +44,7 @@ export interface RootServicesDeps {
 
 export interface RootServices extends AsyncDisposable {
   readonly devices: Devices
+  readonly squashfs: SquashfsFiles
   readonly profiles: Profiles
   readonly roots: Omit<RootsDeps, 'blobs' | 'nfs'>
   readonly tasks: readonly Task[]
@@ -59,8 +61,7 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
   const { config, log, now, database, images, blobs, boots, events } = deps
   const files = await openDeviceDirectory(join(config.dataDir, 'devices'), log)
   const devices = createDevices({ log, now, images, blobs, files, records: createDeviceRecords(database.db) })
-  const imageIds = new Set((await images.list()).map(({ id }) => id))
-  const squashfs = await openSquashfsDirectory(join(config.dataDir, 'squashfs'), imageIds, async (imageId) => {
+  const squashfs = await openSquashfsDirectory(join(config.dataDir, 'squashfs'), async (imageId) => {
     const { bytes } = await deps.exports.open(imageId, 'squashfs', {}, NEVER)
     return { [Symbol.asyncIterator]: () => bytes }
   })
@@ -93,6 +94,7 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
   })
   return {
     devices,
+    squashfs,
     profiles,
     roots: {
       devices,

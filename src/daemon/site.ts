@@ -213,6 +213,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     images,
     blobs,
     devices: roots.devices,
+    squashfs: roots.squashfs,
+    rootFiles: nfs.files,
     logs,
     kits,
     containers,

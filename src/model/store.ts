@@ -6,11 +6,12 @@ import { containerState } from './container.ts'
 export const USAGE_KINDS = {
   images: { heading: 'Images', means: 'layers of images; active: a container uses it' },
   layers: { heading: 'Layers of no image', means: 'left by pulls and imports that did not come to their end' },
-  containers: { heading: 'Containers', means: 'their logs; active: it holds a machine' },
+  containers: { heading: 'Containers', means: 'their logs and NFS roots; active: it holds a machine' },
   consoles: { heading: 'Machine consoles', means: 'what machines said outside of containers' },
   kits: { heading: 'Kits', means: 'active: the default of an architecture' },
   bootFiles: { heading: 'Boot files', means: 'kernels and initrds that the site brought itself' },
   devices: { heading: 'Device maps', means: 'made anew when they are needed; active: a container uses the image' },
+  squashfs: { heading: 'Squashfs files', means: 'made anew when they are needed; active: a container uses the image' },
   transfers: { heading: 'Unfinished pulls', means: 'what has arrived; the next pull goes on from there' },
   uploads: { heading: 'Uploads', means: 'files that are being imported' },
 } as const
@@ -56,6 +57,7 @@ export const storeUsage = z.object({
   kits: z.array(z.object({ digest: z.string(), isDefault: z.boolean(), createdAt: z.int(), sizeBytes: bytes })),
   bootFiles: z.array(z.object({ kind: z.string(), name: z.string(), createdAt: z.int(), sizeBytes: bytes })),
   devices: z.array(z.object({ rootHash: z.string(), imageId: z.string().optional(), sizeBytes: bytes })),
+  squashfs: z.array(z.object({ imageId: z.string(), sizeBytes: bytes })),
   transfers: z.array(z.object({ digest: z.string(), changedAt: z.int(), isUnderWay: z.boolean(), sizeBytes: bytes })),
 })
 export type StoreUsage = z.infer<typeof storeUsage>
@@ -71,7 +73,7 @@ export const pruneRequest = z
   .strict()
 export type PruneRequest = z.input<typeof pruneRequest>
 
-export const PRUNE_KINDS = ['container', 'image', 'layer', 'device', 'transfer', 'log'] as const
+export const PRUNE_KINDS = ['container', 'image', 'layer', 'device', 'squashfs', 'transfer', 'log'] as const
 export type PruneKind = (typeof PRUNE_KINDS)[number]
 
 export const pruneReport = z.object({
@@ -103,8 +105,8 @@ export const checkRequest = z
 export type CheckRequest = z.input<typeof checkRequest>
 
 export const finding = z.object({
-  kind: z.enum(['image', 'layer', 'index', 'leaves', 'device']),
-  id: z.string().describe('digest of the image or layer, root hash of the device'),
+  kind: z.enum(['image', 'layer', 'index', 'leaves', 'device', 'squashfs', 'kit']),
+  id: z.string().describe('digest of the image, layer or kit, root hash of the device'),
   images: z.array(z.string()).describe('the images that have it'),
   why: z.string(),
   ranges: z.array(z.object({ from: z.int(), to: z.int() })).describe('bytes of the layer that are wrong, where known'),

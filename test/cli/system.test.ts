@@ -32,6 +32,7 @@ const usage: StoreUsage = {
   kits: [],
   bootFiles: [],
   devices: [],
+  squashfs: [],
   transfers: [
     { digest: ID.replaceAll('c', 'f'), changedAt: NOW_MS - HOUR_MS, isUnderWay: false, sizeBytes: 3_000_000 },
   ],
@@ -107,7 +108,7 @@ test('system prune tells what will go and asks; only a yes removes', async () =>
     yes.stderr,
     [
       'WARNING! This will remove:',
-      '  - 1 container that has ended, with its logs',
+      '  - 1 container that has ended, with its logs and root',
       '  - 1 image without a name that no container uses',
       '  - 1 layer',
       '  7MB in all',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { AppError } from '../../base/errors.ts'
 import { quietLog } from '../../base/log.ts'
@@ -196,6 +196,20 @@ test('a forced build puts a kit that lost bytes right', async () => {
   await writeFile(initrdPath, bytes.subarray(0, 1000))
   assert.equal((await a.kits.build({ force: true })).digest, digest)
   assert.ok((await readFile(initrdPath)).equals(bytes))
+})
+
+test('faults tells of kits whose files or manifest are not what they were', async () => {
+  await using a = await site()
+  const { initrdPath, kernelPath, digest } = await a.kits.build()
+  assert.deepEqual(await a.kits.faults(), [])
+  const initrd = await readFile(initrdPath)
+  initrd[100]! ^= 1
+  await writeFile(initrdPath, initrd)
+  assert.deepEqual(await a.kits.faults(), [{ digest, why: 'its initrd is damaged' }])
+  await rm(kernelPath)
+  assert.deepEqual(await a.kits.faults(), [{ digest, why: 'its kernel is missing' }])
+  await writeFile(join(dirname(kernelPath), 'manifest.json'), '{}')
+  assert.deepEqual(await a.kits.faults(), [{ digest, why: 'its manifest was changed' }])
 })
 
 test('what a killed process left aside goes after a day', async () => {

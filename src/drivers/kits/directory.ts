@@ -2,8 +2,6 @@
  * Kits as directories under their digest, imported kernels and initrds beside them. A kit is written aside, synced and renamed;
  * it is removed by a rename too, so that no half of one is ever seen.
  */
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { explain, systemCode } from '../../base/errors.ts'
@@ -11,6 +9,7 @@ import type { Log } from '../../base/log.ts'
 import type { BootFileKind, ImportedBootFile, KeptKit, KitStore } from '../../services/kits/ports.ts'
 import { ASIDE, asideIn, replaceFile, writeSynced } from '../durable.ts'
 import { makeDirectory, syncDirectory } from '../files.ts'
+import { sha256OfFile } from '../hash-file.ts'
 
 const FOLDERS = { kernel: 'kernels', initrd: 'initrds' } as const
 /** A kit of the first architecture had the only default once: it keeps the plain name. */
@@ -37,6 +36,7 @@ export async function openKitDirectory(directory: string, log: Log): Promise<Kit
       return kits.filter((kit) => kit !== undefined)
     },
     pathOf: (hex, file) => join(directory, hex, file),
+    sha256Of: (hex, file, options) => sha256OfFile(join(directory, hex, file), options).catch(orUndefined),
     put: (hex, files) => putKit(directory, hex, files),
 
     async remove(hex) {
@@ -141,10 +141,7 @@ function createDigests() {
     async of(path: string, { size, mtimeMs }: { size: number; mtimeMs: number }): Promise<string> {
       const found = known.get(path)
       if (found?.size === size && found.mtimeMs === mtimeMs) return found.digest
-      const hash = createHash('sha256')
-      for await (const bytes of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>)
-        hash.update(bytes)
-      const digest = `sha256:${hash.digest('hex')}`
+      const digest = `sha256:${await sha256OfFile(path)}`
       known.set(path, { size, mtimeMs, digest })
       return digest
     },

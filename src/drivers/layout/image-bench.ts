@@ -18,6 +18,7 @@ import { diskOf } from '../disk.ts'
 import { createLogDirectory } from '../logs/directory.ts'
 import { createRegistry, type RegistryConfig } from '../registry/registry.ts'
 import { openSqlite } from '../store/sqlite/database.ts'
+import { openSquashfsDirectory, type SquashfsDirectory } from '../squashfs-directory.ts'
 import { createDeviceRecords, deviceMigrations, type DeviceTables } from '../store/sqlite/devices.ts'
 import { createImageStore, imageMigrations, type ImageTables } from '../store/sqlite/images.ts'
 import { createImports } from './import.ts'
@@ -27,6 +28,7 @@ export interface ImageBench extends AsyncDisposable {
   readonly blobs: BlobStore
   readonly devices: Devices
   readonly deviceFiles: DeviceFiles
+  readonly squashfs: SquashfsDirectory
   readonly logs: LogStore & LogFiles
   readonly care: StoreCare
   readonly directory: string
@@ -78,6 +80,7 @@ export async function openImageBench(options: ImageBenchOptions = {}): Promise<I
     files: deviceFiles,
     records: createDeviceRecords(database.db),
   })
+  const squashfs = await openSquashfsDirectory(join(directory, 'squashfs'), squashfsOf)
   const logs = stack.use(createLogDirectory(join(directory, 'logs'), now))
   const care = createStoreCare({
     log: quietLog,
@@ -86,8 +89,11 @@ export async function openImageBench(options: ImageBenchOptions = {}): Promise<I
     blobs,
     devices,
     logs,
+    squashfs,
+    rootFiles: { usage: () => Promise.resolve([]) },
     kits: {
       list: () => Promise.resolve([]),
+      faults: () => Promise.resolve([]),
       defaults: () => Promise.resolve(new Set()),
       imports: { list: () => Promise.resolve([]), remove: () => Promise.resolve() },
     },
@@ -109,6 +115,7 @@ export async function openImageBench(options: ImageBenchOptions = {}): Promise<I
     blobs,
     devices,
     deviceFiles,
+    squashfs,
     logs,
     care,
     directory,
@@ -118,4 +125,9 @@ export async function openImageBench(options: ImageBenchOptions = {}): Promise<I
         .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1)),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** What stands for the squashfs of an image here. */
+async function squashfsOf(imageId: string): Promise<AsyncIterable<Uint8Array>> {
+  return ReadableStream.from([Buffer.from(imageId)])
 }

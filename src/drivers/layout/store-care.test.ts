@@ -74,6 +74,7 @@ test('df counts shared layers once, and what containers use as needed', async ()
   containers.push(aContainer(), aContainer({ id: 'd'.repeat(64), name: 'old', state: 'exited', image: 'gone' }))
   await bench.logs.append('d'.repeat(64), 'stdout', 0, Buffer.from('hello'))
   for (const { id } of [used, other]) await bench.devices.of(id)
+  for (const { id } of [used, other]) await bench.squashfs.of(id)
   const mapBytes = (await bench.devices.list()).map(({ sizeBytes }) => sizeBytes)
 
   const usage = await bench.care.usage()
@@ -96,6 +97,7 @@ test('df counts shared layers once, and what containers use as needed', async ()
   assert.ok(logBytes >= 5)
   assert.deepEqual(await row(bench, 'containers'), [2, 1, logBytes, logBytes])
   assert.deepEqual(await row(bench, 'devices'), [2, 1, mapBytes[0]! + mapBytes[1]!, mapBytes[0]])
+  assert.deepEqual(await row(bench, 'squashfs'), [2, 1, 2 * 71, 71])
   assert.deepEqual(await row(bench, 'layers'), [0, 0, 0, 0])
   assert.ok(usage.disk.freeBytes < usage.disk.sizeBytes)
 })
@@ -112,6 +114,7 @@ test('prune removes ended containers, unnamed images and what only they had; wit
   const wanted = await load(bench, imageOf('wanted'))
   containers.push(aContainer({ id: 'f'.repeat(64), name: 'by-id', image: 'moved', imageId: wanted.id }))
   const [idle] = [await bench.devices.of(unnamed.id), await bench.devices.of(wanted.id)]
+  for (const { id } of [unnamed, wanted]) await bench.squashfs.of(id)
   await bench.logs.append('d'.repeat(64), 'stdout', 0, Buffer.from('hello'))
   await bench.logs.append('9'.repeat(64), 'stdout', 0, Buffer.from('of nobody'))
 
@@ -120,6 +123,7 @@ test('prune removes ended containers, unnamed images and what only they had; wit
     `image ${unnamed.id}`,
     `layer ${unnamed.layers[1]!.diffId}`,
     `device ${idle!.rootHash}`,
+    `squashfs ${unnamed.id}`,
     `log ${'9'.repeat(64)}`,
   ])
   assert.deepEqual(await prune(bench), [])

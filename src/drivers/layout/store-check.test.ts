@@ -1,6 +1,6 @@
 /** The check of the store on its real drivers, where there is no registry: what is told, what is made again, what cannot be. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -117,6 +117,19 @@ test('indexes and device maps are made again; those of no image are left to prun
   await load(bench)
   assert.deepEqual(told(await check(bench, true)), ['device repaired: made again from its layers'])
   assert.deepEqual((await check(bench, false)).findings, [])
+})
+
+test('a squashfs file that has rotten is removed, since it is made again; a good one stays', async () => {
+  await using bench = await openImageBench()
+  const { id } = await load(bench)
+  await bench.squashfs.of(id)
+  assert.deepEqual((await check(bench, true)).findings, [])
+  const folder = join(bench.directory, 'squashfs')
+  flipBit(join(folder, readdirSync(folder)[0]!), 5)
+  const [finding] = (await check(bench, false)).findings
+  assert.deepEqual([finding!.kind, finding!.id, finding!.state], ['squashfs', id, 'found'])
+  assert.deepEqual(told(await check(bench, true)), ['squashfs repaired: removed; it is made again when it is needed'])
+  assert.deepEqual(readdirSync(folder), [])
 })
 
 test('documents that changed in the database are told, and put right by importing the image again', async () => {

@@ -49,6 +49,8 @@ test(
     await store.write({ ...root, open, isReset: true })
     const again = await openRootDirectories({ log: quietLog, directory: at.path, unpack })
     assert.deepEqual(await again.list(), [{ ...root, open, isReset: true }])
+    const [usage] = await again.usage()
+    assert.ok(usage!.containerId === A && usage!.sizeBytes >= 4096, `${usage!.sizeBytes} bytes`)
     await again.remove(A)
     await again.remove(A)
     assert.deepEqual(await again.list(), [])

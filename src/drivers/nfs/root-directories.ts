@@ -12,6 +12,7 @@ import { AppError, explain, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Tree } from '../../formats/tree/tree.ts'
 import type { NfsRoot, RootStore } from '../../services/nfs/ports.ts'
+import type { RootFiles } from '../../services/store/ports.ts'
 import { runProgram } from '../debian/program.ts'
 import { ASIDE, asideIn, replaceFile, writeSynced } from '../durable.ts'
 import { makeDirectory, syncDirectory } from '../files.ts'
@@ -40,7 +41,11 @@ const record = z
   .strict()
 
 /** Opens the directory, which need not be there, and clears away what killed processes have left in it. */
-export async function openRootDirectories({ log, directory, unpack }: RootDirectoriesConfig): Promise<RootStore> {
+export async function openRootDirectories({
+  log,
+  directory,
+  unpack,
+}: RootDirectoriesConfig): Promise<RootStore & RootFiles> {
   const of = (containerId: string, name: string): string => join(directory, checkedId(containerId), name)
   for (const name of await namesIn(directory))
     if (name.startsWith(ASIDE))
@@ -64,6 +69,13 @@ export async function openRootDirectories({ log, directory, unpack }: RootDirect
     },
 
     pathOf: (containerId) => of(containerId, FILES),
+
+    async usage() {
+      const ids = (await namesIn(directory)).filter((name) => CONTAINER_ID.test(name))
+      const sizes: { containerId: string; sizeBytes: number }[] = []
+      for (const containerId of ids) sizes.push({ containerId, sizeBytes: await bytesBelow(of(containerId, FILES)) })
+      return sizes
+    },
 
     async make(root, tree, signal) {
       refuseWithoutRoot(root.containerId)
@@ -130,6 +142,13 @@ export async function openRootDirectories({ log, directory, unpack }: RootDirect
       await removeTree(aside)
     },
   }
+}
+
+/** What `du` counts of the disk. It ends with an error where files went away meanwhile, and has counted the rest. */
+async function bytesBelow(path: string): Promise<number> {
+  const script = 'du --summarize --one-file-system --block-size=1 -- "$1" 2>/dev/null || true'
+  const said = new TextDecoder().decode(await runProgram('sh', ['-c', script, 'sh', path]))
+  return Number(/^\d+/.exec(said)?.[0] ?? 0)
 }
 
 function serializeRecord({ containerId: _ofDirectory, ...rest }: NfsRoot): Uint8Array {

@@ -96,6 +96,15 @@ export function createKits({ log, store, source, inflateXz, guestFiles, openBoot
     return path
   }
 
+  async function faultOf(hex: string, manifest: Uint8Array, options: object): Promise<string | undefined> {
+    const { files } = JSON.parse(new TextDecoder().decode(manifest)) as KitManifest
+    for (const [name, file] of Object.entries(files)) {
+      const actual = await store.sha256Of(hex, name, options)
+      if (actual !== file.sha256) return `its ${name} is ${actual === undefined ? 'missing' : 'damaged'}`
+    }
+    return undefined
+  }
+
   return {
     list,
     open,
@@ -104,6 +113,22 @@ export function createKits({ log, store, source, inflateXz, guestFiles, openBoot
     async defaults(): Promise<ReadonlySet<string>> {
       const found = await Promise.all(architectures.options.map((each) => store.readDefault(each)))
       return new Set(found.filter((hex) => hex !== undefined).map((hex) => `sha256:${hex}`))
+    },
+
+    /**
+     * Reads every file of every kit and holds it against the manifest.
+     * @returns what is wrong with those that are not good, in words
+     * @throws the signal's reason
+     */
+    async faults(
+      options: { readonly bytesPerSecond?: number; readonly signal?: AbortSignal } = {},
+    ): Promise<readonly { readonly digest: string; readonly why: string }[]> {
+      const found: { digest: string; why: string }[] = []
+      for (const { hex, manifest } of await store.list()) {
+        const why = sha256(manifest) === hex ? await faultOf(hex, manifest, options) : 'its manifest was changed'
+        if (why !== undefined) found.push({ digest: `sha256:${hex}`, why })
+      }
+      return found
     },
 
     /** Builds from the packages that the archive has now and makes it the default. Built already: nothing is done. */

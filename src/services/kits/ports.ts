@@ -58,6 +58,12 @@ export interface KitStore {
   list(): Promise<KeptKit[]>
   /** The path of one of a kit's files. */
   pathOf(hex: string, file: string): string
+  /** The digest of one of its files as it is now, lower-case hexadecimal; undefined where there is none. */
+  sha256Of(
+    hex: string,
+    file: string,
+    options: { readonly bytesPerSecond?: number; readonly signal?: AbortSignal },
+  ): Promise<string | undefined>
   /** @param files by path relative to the kit; its manifest is `manifest.json` */
   put(hex: string, files: ReadonlyMap<string, Uint8Array>): Promise<void>
   remove(hex: string): Promise<void>

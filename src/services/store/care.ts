@@ -8,7 +8,7 @@ import type { CheckReport, PruneReport, StoreUsage } from '../../model/store.ts'
 import type { Images } from '../images/images.ts'
 import type { Kits } from '../kits/kits.ts'
 import { check, type CheckOptions, type OnCheck } from './check.ts'
-import type { BlobFiles, DeviceStore, Disk, LogFiles } from './ports.ts'
+import type { BlobFiles, DeviceStore, Disk, LogFiles, RootFiles, SquashfsFiles } from './ports.ts'
 import { prune, type PruneOptions } from './prune.ts'
 import { tidy } from './tidy.ts'
 import { usageOf, type Stock } from './usage.ts'
@@ -19,8 +19,10 @@ export interface StoreCareDeps {
   readonly images: Pick<Images, 'list' | 'layers' | 'upkeep'>
   readonly blobs: BlobFiles
   readonly devices: DeviceStore
+  readonly squashfs: SquashfsFiles
+  readonly rootFiles: RootFiles
   readonly logs: LogFiles
-  readonly kits: Pick<Kits, 'list' | 'defaults' | 'imports'>
+  readonly kits: Pick<Kits, 'list' | 'defaults' | 'imports' | 'faults'>
   readonly containers: {
     list(): Promise<Container[]>
     /** @throws {AppError} conflict when it is live */
@@ -85,6 +87,7 @@ async function takeStock(deps: StoreCareDeps): Promise<Stock> {
     containers: await containers.list(),
     machineIds: await deps.machineIds(),
     logs: await logs.usage(),
+    roots: await deps.rootFiles.usage(),
     kits: (await kits.list()).map(({ digest, manifest, createdAt }) => ({
       digest,
       isDefault: defaults.has(digest),
@@ -98,6 +101,7 @@ async function takeStock(deps: StoreCareDeps): Promise<Stock> {
       sizeBytes,
     })),
     devices: await devices.list(),
+    squashfs: await deps.squashfs.list(),
     uploads: await deps.uploads(),
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Holds all that is stored against its digests: documents of images, layers with what lies beside them, device maps. What is
- * wrong is told by name; with `repair` it is fetched or made again.
+ * Holds all that is stored against its digests: documents of images, layers with what lies beside them, device maps,
+ * squashfs files, kits. What is wrong is told by name; with `repair` it is fetched or made again.
  */
 import { AppError, explain } from '../../base/errors.ts'
 import type { Digest } from '../../formats/oci/digest.ts'
@@ -25,7 +25,7 @@ export interface CheckProgress {
 }
 export type OnCheck = (progress: CheckProgress) => void
 
-export type CheckDeps = Pick<StoreCareDeps, 'log' | 'images' | 'blobs' | 'devices'>
+export type CheckDeps = Pick<StoreCareDeps, 'log' | 'images' | 'blobs' | 'devices' | 'squashfs' | 'kits'>
 
 /** @throws {AppError} internal; the signal's reason */
 export async function check(
@@ -43,6 +43,8 @@ export async function check(
   })
   const { layers, sizeBytes } = await run.layers(records)
   const devices = await run.devices()
+  await run.squashfs()
+  await run.kits()
   const { findings } = run
   const isLeft = findings.filter(({ state }) => state !== 'repaired').length
   deps.log[isLeft > 0 ? 'warn' : 'info']('store checked', { images, layers, sizeBytes, wrong: findings.length, isLeft })
@@ -118,6 +120,31 @@ class Run {
       await this.#mend(fault, () => this.#remakeDevice(rootHash, imageId, sizes))
     }
     return all.length
+  }
+
+  async squashfs(): Promise<void> {
+    const { squashfs } = this.#deps
+    for (const { imageId } of await squashfs.list()) {
+      this.#onProgress({ what: imageId, state: 'reading' })
+      const why = await squashfs.faultOf(imageId, this.#reading)
+      if (why === undefined) continue
+      await this.#mend({ kind: 'squashfs', id: imageId, images: [imageId], why }, async () => {
+        await squashfs.remove(imageId)
+        return 'removed; it is made again when it is needed'
+      })
+    }
+  }
+
+  async kits(): Promise<void> {
+    for (const { digest, why } of await this.#deps.kits.faults(this.#reading))
+      await this.#mend({ kind: 'kit', id: digest, images: [], why }, () => {
+        throw new AppError('unsupported', 'Cannot fetch it again; "bareboat kit build --force" builds it')
+      })
+  }
+
+  get #reading() {
+    const { bytesPerSecond } = this.#options
+    return { signal: this.#signal, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) }
   }
 
   /** Anew at once: a machine may be about to open it again. */

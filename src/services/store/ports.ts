@@ -88,6 +88,28 @@ export interface DeviceStore {
   faultOf(rootHash: string, blobBytes: (blob: string) => number | undefined): Promise<string | undefined>
 }
 
+/** An image as one squashfs file, for machines that load it whole. It is made anew where it is gone. */
+export interface StoredSquashfs {
+  readonly imageId: Digest
+  readonly sizeBytes: number
+}
+
+export interface SquashfsFiles {
+  list(): Promise<readonly StoredSquashfs[]>
+  /** Does nothing where there is none. */
+  remove(imageId: Digest): Promise<void>
+  /** Reads the file whole. @returns why it is not what it must be; undefined for a good one, and where there is none */
+  faultOf(
+    imageId: Digest,
+    options: { readonly bytesPerSecond?: number; readonly signal?: AbortSignal },
+  ): Promise<string | undefined>
+}
+
+/** Roots of containers as directories that their machines write to. They go with the container. */
+export interface RootFiles {
+  usage(): Promise<readonly { readonly containerId: string; readonly sizeBytes: number }[]>
+}
+
 /** Logs, each under the id of its container or machine. */
 export interface LogFiles {
   usage(): Promise<readonly { readonly id: string; readonly sizeBytes: number }[]>

@@ -10,8 +10,8 @@ import type { PruneItem, PruneReport } from '../../model/store.ts'
 import { isLive } from '../containers/record.ts'
 import type { ImageRecord } from '../images/image.ts'
 import type { StoreCareDeps } from './care.ts'
-import type { StoredDevice, Transfer } from './ports.ts'
-import { sizeOfBlob } from './usage.ts'
+import type { StoredDevice, StoredSquashfs, Transfer } from './ports.ts'
+import { ownBytes, sizeOfBlob } from './usage.ts'
 import { isInUse, isUsedBy } from './users.ts'
 
 export interface PruneOptions {
@@ -28,7 +28,16 @@ export interface PruneOptions {
 
 export type PruneDeps = Pick<
   StoreCareDeps,
-  'log' | 'images' | 'blobs' | 'devices' | 'logs' | 'containers' | 'machineIds' | 'heldImages'
+  | 'log'
+  | 'images'
+  | 'blobs'
+  | 'devices'
+  | 'squashfs'
+  | 'rootFiles'
+  | 'logs'
+  | 'containers'
+  | 'machineIds'
+  | 'heldImages'
 >
 
 interface Plan {
@@ -36,6 +45,7 @@ interface Plan {
   readonly images: readonly ImageRecord[]
   readonly layers: readonly Digest[]
   readonly devices: readonly StoredDevice[]
+  readonly squashfs: readonly StoredSquashfs[]
   readonly transfers: readonly Transfer[]
   /** Ids of logs whose container is gone. */
   readonly logs: readonly string[]
@@ -44,7 +54,8 @@ interface Plan {
 
 /** Bytes by id. */
 interface Sizes {
-  readonly logs: ReadonlyMap<string, number>
+  /** Of containers and machines: logs and roots. */
+  readonly own: ReadonlyMap<string, number>
   readonly layers: ReadonlyMap<Digest, number>
 }
 
@@ -76,10 +87,11 @@ async function makePlan(deps: PruneDeps, options: PruneOptions): Promise<Plan> {
     images,
     layers: await deps.images.upkeep.unneeded(imageIds),
     devices: (await deps.devices.list()).filter((device) => !isInUse(device, kept, staying)),
+    squashfs: (await deps.squashfs.list()).filter(({ imageId }) => !kept.has(imageId)),
     transfers: (await deps.blobs.transfers()).filter((transfer) => isForgotten(transfer, options)),
     logs: logs.map(({ id }) => id).filter((id) => !ids.has(id) && !machineIds.has(id)),
     sizes: {
-      logs: new Map(logs.map(({ id, sizeBytes }) => [id, sizeBytes])),
+      own: ownBytes({ logs, roots: await deps.rootFiles.usage() }),
       layers: new Map((await deps.blobs.usage()).map((blob) => [blob.diffId, sizeOfBlob(blob)])),
     },
   }
@@ -101,11 +113,16 @@ async function carryOut(deps: PruneDeps, plan: Plan, options: PruneOptions): Pro
     await deps.devices.remove(device.rootHash)
     return true
   })
+  const squashfs = await those(plan.squashfs, async ({ imageId }) => {
+    if (kept.has(imageId)) return false
+    await deps.squashfs.remove(imageId)
+    return true
+  })
   // Behind the devices, so that none is left without its layers.
   const layers = await deps.images.upkeep.collect()
   const transfers = await those(plan.transfers, ({ digest }) => deps.blobs.dropTransfer(digest))
   for (const id of plan.logs) await deps.logs.remove(id)
-  return { ...plan, containers, images, layers, devices, transfers }
+  return { ...plan, containers, images, layers, devices, squashfs, transfers }
 }
 
 /** Whether it is gone by our hand; one that was started or removed meanwhile is not. */
@@ -155,14 +172,15 @@ function hasLabels(own: ReadonlyMap<string, string>, wanted: readonly string[], 
   return wanted.every(has) && !unwanted.some(has)
 }
 
-function itemsOf({ containers, images, layers, devices, transfers, logs, sizes }: Plan): PruneItem[] {
+function itemsOf({ containers, images, layers, devices, squashfs, transfers, logs, sizes }: Plan): PruneItem[] {
   return [
-    ...containers.map(({ id, name }) => item('container', id, [name], sizes.logs.get(id))),
+    ...containers.map(({ id, name }) => item('container', id, [name], sizes.own.get(id))),
     ...images.map(({ id, references }) => item('image', id, [...references])),
     ...layers.map((diffId) => item('layer', diffId, [], sizes.layers.get(diffId))),
     ...devices.map(({ rootHash, sizeBytes }) => item('device', rootHash, [], sizeBytes)),
+    ...squashfs.map(({ imageId, sizeBytes }) => item('squashfs', imageId, [], sizeBytes)),
     ...transfers.map(({ digest, sizeBytes }) => item('transfer', digest, [], sizeBytes)),
-    ...logs.map((id) => item('log', id, [], sizes.logs.get(id))),
+    ...logs.map((id) => item('log', id, [], sizes.own.get(id))),
   ]
 }
 

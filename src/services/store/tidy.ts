@@ -1,4 +1,4 @@
-/** What killed processes leave that no other start clears away: layers without a record, logs and device maps of nobody. */
+/** What killed processes leave that no other start clears away: layers without a record, logs, device maps and squashfs files of nobody. */
 import type { StoreCareDeps } from './care.ts'
 import { isInUse } from './users.ts'
 
@@ -6,7 +6,10 @@ import { isInUse } from './users.ts'
 const ORPHAN_MS = 7 * 24 * 3600_000
 
 export async function tidy(
-  deps: Pick<StoreCareDeps, 'now' | 'log' | 'images' | 'blobs' | 'devices' | 'logs' | 'containers' | 'machineIds'>,
+  deps: Pick<
+    StoreCareDeps,
+    'now' | 'log' | 'images' | 'blobs' | 'devices' | 'squashfs' | 'logs' | 'containers' | 'machineIds'
+  >,
 ): Promise<void> {
   const { now, log, images, blobs, devices, logs } = deps
   const known = await logs.usage()
@@ -19,8 +22,11 @@ export async function tidy(
   const idle = (await devices.list()).filter((device) => !isInUse(device, imageIds, containers))
   for (const { rootHash } of idle) await devices.remove(rootHash)
 
+  const loose = (await deps.squashfs.list()).filter(({ imageId }) => !imageIds.has(imageId))
+  for (const { imageId } of loose) await deps.squashfs.remove(imageId)
+
   const old = (await blobs.usage()).filter(({ changedAtMs }) => now() - changedAtMs > ORPHAN_MS)
   const layers = await images.upkeep.collect(new Set(old.map(({ diffId }) => diffId)))
-  if (orphans.length + idle.length + layers.length > 0)
-    log.info('leftovers removed', { logs: orphans.length, devices: idle.length, layers: layers.length })
+  const counts = { logs: orphans.length, devices: idle.length, squashfs: loose.length, layers: layers.length }
+  if (Object.values(counts).some((count) => count > 0)) log.info('leftovers removed', counts)
 }

@@ -4,7 +4,7 @@ import type { Container } from '../../model/container.ts'
 import type { StoreUsage, UsageKind, UsageRow } from '../../model/store.ts'
 import { isLive } from '../containers/record.ts'
 import type { ImageRecord } from '../images/image.ts'
-import type { Disk, StoredBlob, StoredDevice, Transfer } from './ports.ts'
+import type { Disk, StoredBlob, StoredDevice, StoredSquashfs, Transfer } from './ports.ts'
 import { isUsedBy } from './users.ts'
 
 /** Everything that is counted, as it is at one time. */
@@ -16,17 +16,20 @@ export interface Stock {
   readonly containers: readonly Container[]
   readonly machineIds: ReadonlySet<string>
   readonly logs: readonly { readonly id: string; readonly sizeBytes: number }[]
+  /** Directories that are containers' roots. */
+  readonly roots: readonly { readonly containerId: string; readonly sizeBytes: number }[]
   readonly kits: StoreUsage['kits']
   readonly bootFiles: StoreUsage['bootFiles']
   readonly devices: readonly StoredDevice[]
+  readonly squashfs: readonly StoredSquashfs[]
   readonly uploads: { readonly count: number; readonly sizeBytes: number }
 }
 
 export function usageOf(stock: Stock): StoreUsage {
-  const { images, blobs, containers, logs, devices } = stock
+  const { images, blobs, containers, devices } = stock
   const sizes = new Map(blobs.map((blob) => [blob.diffId, sizeOfBlob(blob)]))
   const holders = holdersOf(images)
-  const logBytes = new Map(logs.map(({ id, sizeBytes }) => [id, sizeBytes]))
+  const own = ownBytes(stock)
   const users = new Map(
     images.map((image) => [image.id, containers.filter((container) => isUsedBy(image, container)).length]),
   )
@@ -58,10 +61,11 @@ export function usageOf(stock: Stock): StoreUsage {
       name,
       image,
       state,
-      sizeBytes: logBytes.get(id) ?? 0,
+      sizeBytes: own.get(id) ?? 0,
     })),
     kits: stock.kits,
     bootFiles: stock.bootFiles,
+    squashfs: stock.squashfs.map(({ imageId, sizeBytes }) => ({ imageId, sizeBytes })),
     devices: devices.map(({ rootHash, imageId, sizeBytes }) => ({
       rootHash,
       sizeBytes,
@@ -80,6 +84,13 @@ export function sizeOfBlob({ sizeBytes, besideBytes }: StoredBlob): number {
   return sizeBytes + besideBytes
 }
 
+/** Bytes of logs and roots by the id of their container or machine. */
+export function ownBytes({ logs, roots }: Pick<Stock, 'logs' | 'roots'>): ReadonlyMap<string, number> {
+  const own = new Map(logs.map(({ id, sizeBytes }) => [id, sizeBytes]))
+  for (const { containerId, sizeBytes } of roots) own.set(containerId, (own.get(containerId) ?? 0) + sizeBytes)
+  return own
+}
+
 /** The images that have each layer. */
 function holdersOf(images: readonly ImageRecord[]): ReadonlyMap<Digest, ReadonlySet<Digest>> {
   const holders = new Map<Digest, Set<Digest>>()
@@ -89,7 +100,7 @@ function holdersOf(images: readonly ImageRecord[]): ReadonlyMap<Digest, Readonly
 }
 
 function rowsOf(stock: Stock, sizes: ReadonlyMap<Digest, number>, users: ReadonlyMap<Digest, number>): UsageRow[] {
-  const { images, blobs, transfers, containers, machineIds, logs, kits, bootFiles, devices, uploads } = stock
+  const { images, blobs, transfers, containers, machineIds, kits, bootFiles, devices, squashfs, uploads } = stock
   const layersOf = (some: readonly ImageRecord[]) =>
     new Set(some.flatMap(({ layers }) => layers.map(({ diffId }) => diffId)))
   const held = layersOf(images)
@@ -100,10 +111,12 @@ function rowsOf(stock: Stock, sizes: ReadonlyMap<Digest, number>, users: Readonl
   const orphanBytes = sumOf(orphans, sizeOfBlob)
   const containerIds = new Set(containers.map(({ id }) => id))
   const liveIds = new Set(containers.filter(isLive).map(({ id }) => id))
-  const consoles = logs.filter(({ id }) => machineIds.has(id))
-  // A log of nobody counts among those of containers: it is one whose container is gone.
-  const containerLogs = logs.filter(({ id }) => !machineIds.has(id))
-  const isActive = ({ imageId }: StoredDevice) => imageId !== undefined && (users.get(imageId) ?? 0) > 0
+  const own = [...ownBytes(stock)].map(([id, sizeBytes]) => ({ id, sizeBytes }))
+  const consoles = own.filter(({ id }) => machineIds.has(id))
+  // What is of nobody counts among that of containers: its container is gone.
+  const ofContainers = own.filter(({ id }) => !machineIds.has(id))
+  const isActive = ({ imageId }: { readonly imageId?: Digest }) =>
+    imageId !== undefined && (users.get(imageId) ?? 0) > 0
   const counted = <T extends { readonly sizeBytes: number }>(
     kind: UsageKind,
     things: readonly T[],
@@ -128,7 +141,7 @@ function rowsOf(stock: Stock, sizes: ReadonlyMap<Digest, number>, users: Readonl
     },
     { kind: 'layers', total: orphans.length, active: 0, sizeBytes: orphanBytes, reclaimableBytes: orphanBytes },
     {
-      ...counted('containers', containerLogs, ({ id }) => liveIds.has(id)),
+      ...counted('containers', ofContainers, ({ id }) => liveIds.has(id)),
       total: containerIds.size,
       active: liveIds.size,
     },
@@ -136,6 +149,7 @@ function rowsOf(stock: Stock, sizes: ReadonlyMap<Digest, number>, users: Readonl
     counted('kits', kits, ({ isDefault }) => isDefault),
     counted('bootFiles', bootFiles, () => true),
     counted('devices', devices, isActive),
+    counted('squashfs', squashfs, isActive),
     counted('transfers', transfers, ({ isUnderWay }) => isUnderWay),
     { kind: 'uploads', total: uploads.count, active: uploads.count, sizeBytes: uploads.sizeBytes, reclaimableBytes: 0 },
   ]

@@ -19,7 +19,7 @@ export const register: Register = (program, session) =>
     .command('check')
     .summary('hold all that is stored against its digests')
     .description(
-      'Reads every layer and holds it, its index and its hashes, the documents of images and the maps of devices against their digests. A layer that has rotten counts as missing from then on: the next pull or run fetches it again. Ends with 5 when something is wrong and was not repaired.',
+      'Reads every layer and holds it, its index and its hashes, the documents of images, maps of devices, squashfs files and kits against their digests. A layer that has rotten counts as missing from then on: the next pull or run fetches it again. Ends with 5 when something is wrong and was not repaired.',
     )
     .option('--repair', 'fetch again what has rotten from its registry, make again what is made of layers')
     .option(

@@ -78,7 +78,7 @@ function detailsOf(usage: StoreUsage, session: Session): string {
     ],
     [
       'Containers',
-      ['CONTAINER ID', 'IMAGE', 'STATE', 'LOGS', 'NAMES'],
+      ['CONTAINER ID', 'IMAGE', 'STATE', 'SIZE', 'NAMES'],
       usage.containers.map(({ id, image, state, sizeBytes, name }) => [
         shortId(id),
         image,
@@ -115,6 +115,11 @@ function detailsOf(usage: StoreUsage, session: Session): string {
         rootHash,
         size(sizeBytes),
       ]),
+    ],
+    [
+      'Squashfs files',
+      ['IMAGE ID', 'SIZE'],
+      usage.squashfs.map(({ imageId, sizeBytes }) => [shortId(imageId), size(sizeBytes)]),
     ],
     [
       'Unfinished pulls',

@@ -21,7 +21,7 @@ export const register: Register = (program, session) =>
     .command('prune')
     .summary('remove what nobody needs')
     .description(
-      "Removes containers that have ended with their logs, images without a name that no container uses, layers of no image, and what unfinished pulls have left. What a container, a name or a pull under way refers to stays; so does a container whose machine could not be switched off. Kits go with 'kit rm'.",
+      "Removes containers that have ended with their logs and NFS roots, images without a name that no container uses, layers of no image, and what unfinished pulls have left. What a container, a name or a pull under way refers to stays; so does a container whose machine could not be switched off. Kits go with 'kit rm'.",
     )
     .option('-a, --all', 'images with a name too, unless a container uses them')
     .option('-n, --dry-run', 'only say what would go')
@@ -75,10 +75,14 @@ function readFilters(filters: readonly string[], nowMs: number): Partial<PruneRe
 }
 
 const WHAT: Readonly<Record<PruneKind, readonly [one: string, many: string]>> = {
-  container: ['container that has ended, with its logs', 'containers that have ended, with their logs'],
+  container: [
+    'container that has ended, with its logs and root',
+    'containers that have ended, with their logs and roots',
+  ],
   image: ['image', 'images'],
   layer: ['layer', 'layers'],
   device: ['device map', 'device maps'],
+  squashfs: ['squashfs file', 'squashfs files'],
   transfer: ['unfinished pull of a layer', 'unfinished pulls of layers'],
   log: ['log of no container', 'logs of no container'],
 }
