@@ -277,7 +277,7 @@ function inNamespace(kit: string): void {
     assert.equal((await agent.run('follow stdout 0')).stdout.toString(), `${sum}  /data/big\n0\n`)
   })
 
-  test('--fill: once the image is on the machine, the server may go away for good; without the memory it says so', async () => {
+  test('--fill: once the image is on the machine, the server may go away for good', async () => {
     await using server = await startBootServer(
       { argv: ['sh', '-c', 'read x; md5sum /data/big'], env, stdin: true, spec: { ...lazy(), BB_FILL: 1 } },
       keys,
