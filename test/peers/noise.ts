@@ -43,7 +43,8 @@ function speak(bytes: Uint8Array): Promise<void> {
     const socket = connect(Number(port), host)
     const timer = setTimeout(() => socket.destroy(), PATIENCE_MS)
     socket.on('error', () => {})
-    socket.on('data', () => socket.destroy())
+    // A server that speaks first wants to hear what comes then.
+    socket.resume()
     socket.once('close', () => {
       clearTimeout(timer)
       resolve()
