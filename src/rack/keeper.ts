@@ -13,6 +13,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
+import { setPriority } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { aborted } from '../base/task.ts'
 import { explain } from '../base/errors.ts'
@@ -37,6 +38,7 @@ import { parseSpec } from './spec-file.ts'
  */
 export async function keep(dir: string, way: NamespaceWay, log: Log, signal: AbortSignal): Promise<void> {
   const { spec, password, paths } = readRack(dir)
+  stepBack(log)
   const accel = await probeKvm(dirname(dir), signal)
   await using stack = new AsyncDisposableStack()
   // Its end tells `rackDown` that everything else has ended, so it is the last to go.
@@ -60,6 +62,23 @@ export async function keep(dir: string, way: NamespaceWay, log: Log, signal: Abo
   log.info('rack is up', { rack: spec.name, accel, way })
   await aborted(AbortSignal.any([signal, asked.signal]))
   log.info('rack goes down', { rack: spec.name })
+}
+
+/** How much less than others the machines get of a processor that all want: nice 10 is about a tenth. */
+const NICENESS = 10
+
+/**
+ * Machines under software emulation take all the processors that there are; who serves and switches them must not wait for them.
+ * The scheduler shares between sessions before it shares between processes (sched(7), autogroup), and this process begins one.
+ */
+function stepBack(log: Log): void {
+  setPriority(NICENESS)
+  try {
+    writeFileSync('/proc/self/autogroup', String(NICENESS))
+  } catch (error) {
+    // A kernel without autogroups goes by the priority alone.
+    log.debug('no autogroup', { why: explain(error) })
+  }
 }
 
 function readRack(dir: string): { spec: RackSpec; password: string; paths: ReturnType<typeof rackPaths> } {

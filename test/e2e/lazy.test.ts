@@ -15,6 +15,8 @@ const IMAGE = 'localhost/large:1'
 /** Reads file after file of the image, and says what it read. */
 const READ_MANY = `cd /big; for f in 0*; do md5sum $f || exit 9; done`
 
+const AWAY_S = 60
+
 suite('lazy roots', { skip, timeout: 1_200_000 }, () => {
   let site: Site
   before(async () => {
@@ -54,8 +56,13 @@ suite('lazy roots', { skip, timeout: 1_200_000 }, () => {
       await printed(name, 2)
     }
     site.killServer()
-    await sleep(60_000)
+    await sleep(AWAY_S * 1000)
     await site.restartServer()
+    for (const name of names) {
+      // Who waits does nothing: of its ticks (1/100 s, proc(5)) since power-on a machine spent most of this time idle or waiting for reads.
+      const [, , , , idle, ioWait] = (await site.ok(['exec', name, 'head', '-1', '/proc/stat'])).split(/ +/).map(Number)
+      assert.ok((idle! + ioWait!) / 100 > AWAY_S / 2, `${idle} + ${ioWait} ticks in ${AWAY_S} s`)
+    }
     for (const name of names) {
       assert.equal((await site.run(['wait', name], { deadlineMs: 500_000 })).stdout, '0\n')
       const sums = (await site.ok(['logs', name])).split('\n').map((line) => line.split('  '))
