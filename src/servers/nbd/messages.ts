@@ -1,5 +1,5 @@
 /** What the server and its threads say to each other. */
-import type { Fields, Log } from '../../base/log.ts'
+import type { StopThread } from '../threads.ts'
 import type { Touched } from './touches.ts'
 
 /** The files that an export is made of. */
@@ -44,11 +44,9 @@ export type ToThread =
   | { readonly kind: 'forget'; readonly token: string }
   | { readonly kind: 'touched'; readonly ask: number; readonly token: string }
   | { readonly kind: 'counts'; readonly ask: number }
-  | { readonly kind: 'stop' }
+  | StopThread
 
 export type FromThread =
-  | { readonly kind: 'listening' }
-  | { readonly kind: 'cannot-listen'; readonly why: string }
   /** A client asks for an export; with `isSession` it is served as soon as the answer is a device. */
   | {
       readonly kind: 'ask'
@@ -62,21 +60,3 @@ export type FromThread =
   | { readonly kind: 'ended'; readonly connection: number }
   | { readonly kind: 'touched'; readonly ask: number; readonly touched: Touched }
   | { readonly kind: 'counts'; readonly ask: number; readonly counts: readonly TokenCounts[] }
-  | { readonly kind: 'log'; readonly level: LogLevel; readonly event: string; readonly fields: Fields }
-
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
-
-/** A log whose lines are messages. Fields must be plain data. */
-export function messageLog(send: (message: FromThread) => void, own: Fields = {}): Log {
-  const line =
-    (level: LogLevel) =>
-    (event: string, fields: Fields = {}): void =>
-      send({ kind: 'log', level, event, fields: { ...own, ...fields } })
-  return {
-    debug: line('debug'),
-    info: line('info'),
-    warn: line('warn'),
-    error: line('error'),
-    with: (fields) => messageLog(send, { ...own, ...fields }),
-  }
-}

@@ -1,14 +1,10 @@
-/**
- * The NBD server: threads that share a port (SO_REUSEPORT), each with connections of its own, so that what machines read never
- * waits for the control loop, nor this for them. Here is only who knows which token opens what.
- */
-import { createServer } from 'node:net'
-import { availableParallelism } from 'node:os'
+/** The NBD server: threads, each with connections of its own. Here is only who knows which token opens what. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { AppError, explain } from '../../base/errors.ts'
+import { explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
-import { aborted, type Task } from '../../base/task.ts'
+import type { Task } from '../../base/task.ts'
+import { createThreads, threadCount, threadsTask } from '../threads.ts'
 import type { DeviceFiles, FromThread, ThreadOrders, TokenCounts, ToThread, Verdict } from './messages.ts'
 import { mergeTouched, type Touched } from './touches.ts'
 
@@ -62,25 +58,21 @@ const LIMITS: NbdLimits = { total: 4096, perAddress: 256, perToken: 32 }
 const UNKNOWN_AFTER_MS = 100
 /** Longer names are none of ours; they are refused like any other. */
 const MAX_TOKEN_LENGTH = 256
-const RESTART_MS = { first: 200, most: 30_000 } as const
 /** Short-lived objects are all that a thread makes. */
 const YOUNG_MB = 8
-/** How long a thread may take to end. */
-const STOP_MS = 2000
 /** How long a thread may take to answer a question of ours. */
 const ANSWER_MS = 5000
 
-interface Thread {
-  readonly worker: Worker
-  /** By connection. */
-  readonly sessions: Map<number, { readonly token: string; readonly address: string; readonly sinceMs: number }>
+interface Session {
+  readonly token: string
+  readonly address: string
+  readonly sinceMs: number
 }
 
 type Reply = Extract<FromThread, { kind: 'touched' | 'counts' }>
 
 export function createNbdServer(options: NbdServerOptions): NbdServer {
   const { log, open } = options
-  const size = options.threads > 0 ? options.threads : Math.min(Math.max(availableParallelism() - 1, 1), 4)
   const limits = { ...LIMITS, ...options.limits }
   const orders: ThreadOrders = {
     address: options.address,
@@ -89,83 +81,47 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
   }
   const startThread = options.startThread ?? startNbdThread
-  const threads = new Set<Thread>()
+  /** Sessions of each thread, by connection. */
+  const sessions = new WeakMap<Worker, Map<number, Session>>()
   const waiting = new Map<number, (reply: Reply | undefined) => void>()
   let lastAsk = 0
 
-  const post = ({ worker }: Thread, message: ToThread): void => worker.postMessage(message)
-  const postAll = (message: ToThread): void => threads.forEach((thread) => post(thread, message))
-
-  /** Runs one thread after the other, until the signal aborts. @throws when the first cannot listen */
-  async function keepThread(signal: AbortSignal, ready: () => void): Promise<void> {
-    for (let pauseMs: number = RESTART_MS.first, hasListened = false; ;) {
-      const startedMs = performance.now()
-      const why = await runThread(signal, () => {
-        hasListened = true
-        ready()
-      })
-      if (signal.aborted) return
-      if (!hasListened) throw new AppError('conflict', why)
-      log.error('NBD thread ended and is started again', { why })
-      if (performance.now() - startedMs > RESTART_MS.most) pauseMs = RESTART_MS.first
-      await delay(pauseMs, undefined, { signal }).catch(() => undefined)
-      pauseMs = Math.min(pauseMs * 2, RESTART_MS.most)
-    }
+  const { address, port } = options
+  const count = options.threads > 0 ? options.threads : threadCount()
+  const start = (): Worker => startThread(orders)
+  const threads = createThreads<FromThread>({ name: 'NBD', log, address, port, count, start, hear })
+  const post = (thread: Worker, message: ToThread): void => thread.postMessage(message)
+  const postAll = (message: ToThread): void => threads.workers.forEach((thread) => post(thread, message))
+  const sessionsOf = (thread: Worker): Map<number, Session> => {
+    const known = sessions.get(thread) ?? new Map<number, Session>()
+    sessions.set(thread, known)
+    return known
   }
+  const allSessions = () =>
+    [...threads.workers].flatMap((thread) =>
+      [...sessionsOf(thread)].map(([connection, session]) => ({ thread, connection, ...session })),
+    )
 
-  /** @returns why it ended */
-  async function runThread(signal: AbortSignal, onListening: () => void): Promise<string> {
-    const thread: Thread = { worker: startThread(orders), sessions: new Map() }
-    threads.add(thread)
-    const { worker } = thread
-    let lastResort: NodeJS.Timeout | undefined
-    const stop = (): void => {
-      post(thread, { kind: 'stop' })
-      lastResort = setTimeout(() => void worker.terminate(), STOP_MS)
-    }
-    signal.addEventListener('abort', stop, { once: true })
-    try {
-      let why = 'it ended by itself'
-      await new Promise<void>((resolve) => {
-        worker.on('error', (error) => (why = explain(error)))
-        worker.on('exit', () => resolve())
-        worker.on('message', (message: FromThread) => {
-          if (message.kind === 'listening') onListening()
-          else if (message.kind === 'cannot-listen') why = message.why
-          else hear(thread, message)
-        })
-        if (signal.aborted) stop()
-      })
-      return why
-    } finally {
-      clearTimeout(lastResort)
-      signal.removeEventListener('abort', stop)
-      threads.delete(thread)
-    }
-  }
-
-  function hear(thread: Thread, message: Exclude<FromThread, { kind: 'listening' | 'cannot-listen' }>): void {
+  function hear(thread: Worker, message: FromThread): void {
     switch (message.kind) {
       case 'ask':
         void judge(thread, message).then((verdict) => post(thread, { kind: 'verdict', ask: message.ask, verdict }))
         return
       case 'ended':
-        thread.sessions.delete(message.connection)
+        sessionsOf(thread).delete(message.connection)
         return
       case 'touched':
       case 'counts':
         waiting.get(message.ask)?.(message)
         return
-      case 'log':
-        return log[message.level](message.event, message.fields)
       default:
         message satisfies never
     }
   }
 
-  async function judge(thread: Thread, question: Extract<FromThread, { kind: 'ask' }>): Promise<Verdict> {
+  async function judge(thread: Worker, question: Extract<FromThread, { kind: 'ask' }>): Promise<Verdict> {
     const { token, address, connection, isSession } = question
-    const all = [...threads].flatMap((one) => [...one.sessions.values()])
+    const all = allSessions()
     // Before the name is looked at, so that nothing is learned from it.
     if (all.length >= limits.total || all.filter((one) => one.address === address).length >= limits.perAddress) {
       log.debug('NBD connection refused', { address, why: `${all.length} sessions in all` })
@@ -180,7 +136,7 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
     }
     if (isSession) {
       retireOldest(token)
-      thread.sessions.set(connection, { token, address, sinceMs: performance.now() })
+      sessionsOf(thread).set(connection, { token, address, sinceMs: performance.now() })
     }
     return { kind: 'device', files }
   }
@@ -196,30 +152,26 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
 
   /** A machine has some connections. If it has many, it lost the older ones in a way that nobody has noticed yet. */
   function retireOldest(token: string): void {
-    const own = [...threads].flatMap((thread) =>
-      [...thread.sessions]
-        .filter(([, one]) => one.token === token)
-        .map(([connection, { sinceMs }]) => ({ thread, connection, sinceMs })),
-    )
+    const own = allSessions().filter((one) => one.token === token)
     if (own.length < limits.perToken) return
     const { thread, connection } = own.toSorted((a, b) => a.sinceMs - b.sinceMs)[0]!
-    thread.sessions.delete(connection)
+    sessionsOf(thread).delete(connection)
     post(thread, { kind: 'end', connection })
   }
 
   /** Asks all threads. One that ends meanwhile has nothing to say. */
   async function askAll(message: (ask: number) => ToThread): Promise<readonly Reply[]> {
-    const replies = [...threads].map(async (thread) => {
+    const replies = [...threads.workers].map(async (thread) => {
       const ask = ++lastAsk
       const { promise, resolve } = Promise.withResolvers<Reply | undefined>()
       const giveUp = (): void => resolve(undefined)
       const timer = setTimeout(giveUp, ANSWER_MS)
-      thread.worker.once('exit', giveUp)
+      thread.once('exit', giveUp)
       waiting.set(ask, resolve)
       post(thread, message(ask))
       const reply = await promise
       clearTimeout(timer)
-      thread.worker.off('exit', giveUp)
+      thread.off('exit', giveUp)
       waiting.delete(ask)
       return reply
     })
@@ -227,28 +179,7 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
   }
 
   return {
-    task: {
-      name: 'nbd',
-      async run(signal, ready) {
-        await checkPort(orders)
-        const stop = new AbortController()
-        const all = AbortSignal.any([signal, stop.signal])
-        let left = size
-        const onReady = (): void => {
-          left -= 1
-          if (left !== 0) return
-          log.info('serving NBD', { address: orders.address, port: orders.port, threads: size })
-          ready()
-        }
-        const running = Array.from({ length: size }, () => keepThread(all, once(onReady)))
-        try {
-          await Promise.race([aborted(signal), ...running])
-        } finally {
-          stop.abort()
-          await Promise.allSettled(running)
-        }
-      },
-    },
+    task: threadsTask('nbd', threads),
     drop: (token) => postAll({ kind: 'drop', token }),
     forget: (token) => postAll({ kind: 'forget', token }),
     async touched(token) {
@@ -267,11 +198,7 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
         requests: sum(counts.map(({ requests }) => requests)),
         bytesSent: sum(counts.map(({ bytesSent }) => bytesSent)),
         addresses: [
-          ...new Set(
-            [...threads].flatMap(({ sessions }) =>
-              [...sessions.values()].filter((one) => one.token === token).map(({ address }) => address),
-            ),
-          ),
+          ...new Set(allSessions().flatMap((one) => (one.token === token ? [one.address] : []))),
         ],
       }))
     },
@@ -285,30 +212,6 @@ export function startNbdThread(orders: ThreadOrders): Worker {
     workerData: orders,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
   })
-}
-
-/**
- * Sockets that share a port would also share it with another server of ours, and each would get some of the machines.
- * @throws {AppError} conflict, when somebody listens there
- */
-async function checkPort({ address, port }: ThreadOrders): Promise<void> {
-  const probe = createServer()
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', (cause) =>
-      reject(new AppError('conflict', `Cannot listen on nbd://${address}:${port}: ${cause.message}`, { cause })),
-    )
-    probe.listen(port, address, resolve)
-  })
-  await new Promise((resolve) => probe.close(resolve))
-}
-
-function once(work: () => void): () => void {
-  let isDone = false
-  return () => {
-    if (isDone) return
-    isDone = true
-    work()
-  }
 }
 
 function sum(numbers: readonly number[]): number {

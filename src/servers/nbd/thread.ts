@@ -3,10 +3,11 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { explain } from '../../base/errors.ts'
 import { openLibc } from '../libc.ts'
 import { openListener } from './listener.ts'
-import { messageLog, type FromThread, type ThreadOrders, type ToThread, type Verdict } from './messages.ts'
+import { messageLog, type ThreadNews } from '../threads.ts'
+import type { FromThread, ThreadOrders, ToThread, Verdict } from './messages.ts'
 
 const port = parentPort!
-const send = (message: FromThread): void => port.postMessage(message)
+const send = (message: FromThread | ThreadNews): void => port.postMessage(message)
 
 /** Questions that were not answered yet. */
 const asked = new Map<number, (verdict: Verdict) => void>()
