@@ -1,11 +1,14 @@
 /** The servers that machines speak to: DHCP, TFTP, router advertisements, HTTP for firmware. */
+import { Worker } from 'node:worker_threads'
 import { explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Task } from '../base/task.ts'
 import { heldFile } from '../drivers/boot-files.ts'
 import { createLeaseStore, leaseMigrations } from '../drivers/store/sqlite/leases.ts'
 import { openSqlite } from '../drivers/store/sqlite/database.ts'
-import { createBootHttp } from '../servers/boot/http.ts'
+import { createBootDesk } from '../servers/boot/desk.ts'
+import type { BootThreadOrders } from '../servers/boot/messages.ts'
+import { createBootServer } from '../servers/boot/server.ts'
 import { loaderFor, type BootClient } from '../servers/dhcp/boot.ts'
 import { createDhcpServer, type DhcpServer } from '../servers/dhcp/server.ts'
 import { createRaServer } from '../servers/ra/server.ts'
@@ -64,7 +67,13 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
     void work.catch((error: unknown) => log.error('boot stage not noted', { what, error: explain(error) }))
 
   const tasks: Task[] = [
-    createBootHttp({ log, boot, loader: (name) => loaders.get(name), address, port: config.httpPort }),
+    createBootServer({
+      log: log.with({ server: 'http' }),
+      desk: createBootDesk(boot, (name) => loaders.get(name)),
+      address,
+      port: config.httpPort,
+      startThread: startBootThread,
+    }),
   ]
   let dhcp: DhcpServer | undefined
   if (config.dhcp) {
@@ -147,4 +156,15 @@ function bootChoice(client: BootClient, directory: Directory, loaderUrl: string)
   const url = directory.scriptUrl(client.mac)
   if (url === undefined) return { kind: 'none', why: 'the machine is disabled' } as const
   return client.isIpxe ? ({ kind: 'url', url } as const) : loaderFor(client, loaderUrl)
+}
+
+/** Files go out in large pieces, which the collector has to see soon: short-lived objects get little room. */
+const YOUNG_MB = 8
+
+export function startBootThread(orders: BootThreadOrders): Worker {
+  return new Worker(new URL('./boot-thread.ts', import.meta.url), {
+    name: 'boot http',
+    workerData: orders,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+  })
 }

@@ -3,12 +3,17 @@ import { join } from 'node:path'
 import type { Now } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Task } from '../base/task.ts'
+import { heldBytes, piecesOf } from '../drivers/boot-files.ts'
 import { openDeviceDirectory } from '../drivers/devices/directory.ts'
 import { createDeviceRecords, type DeviceTables } from '../drivers/store/sqlite/devices.ts'
 import { openSquashfsDirectory } from '../drivers/squashfs-directory.ts'
 import { createProfileStore, type ProfileTables } from '../drivers/store/sqlite/profiles.ts'
 import type { SqliteStore } from '../drivers/store/sqlite/database.ts'
-import { extentsOf } from '../formats/extent-map.ts'
+import { extentsOf, type ExtentMap } from '../formats/extent-map.ts'
+import { cutExtents, sizeOf } from '../formats/extents.ts'
+import { parseDigest } from '../formats/oci/digest.ts'
+import { tarExtents } from '../formats/tar/project.ts'
+import type { Tree } from '../formats/tree/tree.ts'
 import type { Container } from '../model/container.ts'
 import { createNbdServer } from '../servers/nbd/server.ts'
 import type { BootFile, BootService } from '../services/boot/boot.ts'
@@ -46,7 +51,7 @@ export interface RootServices extends AsyncDisposable {
   readonly devices: Devices
   readonly squashfs: SquashfsFiles
   readonly profiles: Profiles
-  readonly roots: Omit<RootsDeps, 'blobs' | 'nfs'>
+  readonly roots: Omit<RootsDeps, 'nfs'>
   readonly tasks: readonly Task[]
   /** Sends whoever has something open in the name of a boot away. */
   drop(token: string): void
@@ -98,10 +103,11 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
     profiles,
     roots: {
       devices,
+      tarFile: (tree) => tarFile(tree, blobs),
       deviceFile: (device) => deviceFile(device, files, blobs),
       async profileOf(rootHash) {
         const profile = await profiles.of(rootHash)
-        return profile && heldText(renderRanges(profile.ranges))
+        return profile && heldBytes(Buffer.from(renderRanges(profile.ranges)))
       },
       squashfs: squashfs.of,
     },
@@ -111,25 +117,28 @@ export async function openRoots(deps: RootServicesDeps): Promise<RootServices> {
   }
 }
 
-/** The bytes of a device, for machines that load it whole. Its map is read when somebody does. */
+/** The bytes of a device, for machines that load it whole. Its map is read when somebody does, and stays a while for who goes on. */
 function deviceFile(device: Device, files: DeviceFiles, blobs: BlobStore): BootFile {
+  let held: WeakRef<ExtentMap> | undefined
+  async function map(): Promise<ExtentMap> {
+    const known = held?.deref()
+    if (known) return known
+    const read = await files.read(device.rootHash)
+    held = new WeakRef(read)
+    return read
+  }
   return {
     sizeBytes: device.sizeBytes,
     etag: device.rootHash,
-    async *open(from, to, signal) {
-      const extents = [...extentsOf(await files.read(device.rootHash), from, to)]
-      yield* blobs.readExtents(extents, 0, to - from, signal)
-    },
+    pieces: async (from, to) => piecesOf(extentsOf(await map(), from, to), (blob) => blobs.path(parseDigest(blob))),
   }
 }
 
-function heldText(text: string): BootFile {
-  const bytes = Buffer.from(text)
+function tarFile(tree: Tree, blobs: BlobStore): BootFile {
+  const extents = tarExtents(tree)
   return {
-    sizeBytes: bytes.length,
-    async *open(from, to) {
-      yield bytes.subarray(from, to)
-    },
+    sizeBytes: sizeOf(extents),
+    pieces: (from, to) => piecesOf(cutExtents(extents, from, to), (blob) => blobs.path(parseDigest(blob))),
   }
 }
 

@@ -1,30 +1,49 @@
 /** Files on disk as boot files: read in place, by range. */
-import { createReadStream } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
-import type { BootFile } from '../services/boot/boot.ts'
+import { open, readFile, stat } from 'node:fs/promises'
+import type { Extent } from '../formats/extents.ts'
+import { sizeOf } from '../formats/extents.ts'
+import type { BootFile, FilePiece } from '../services/boot/boot.ts'
+import { OpenBlob, readExtents } from './blobs/read.ts'
 
 /** @throws the system's error when there is no such file */
 export async function fileAt(path: string): Promise<BootFile> {
   const { size } = await stat(path)
-  return {
-    sizeBytes: size,
-    open(from, to, signal) {
-      if (from >= to) return empty()
-      return createReadStream(path, { start: from, end: to - 1, signal, highWaterMark: 1 << 20 })
-    },
-  }
+  return { sizeBytes: size, pieces: (from, to) => [{ kind: 'file', path, offset: from, length: to - from }] }
 }
 
 /** A small file that is held in memory, since many machines ask for it at once. */
 export async function heldFile(path: string): Promise<BootFile & { readonly bytes: Uint8Array }> {
   const bytes = new Uint8Array(await readFile(path))
-  return {
-    bytes,
-    sizeBytes: bytes.length,
-    async *open(from, to) {
-      yield bytes.subarray(from, to)
-    },
-  }
+  return { bytes, ...heldBytes(bytes) }
 }
 
-async function* empty(): AsyncGenerator<Uint8Array> {}
+export function heldBytes(bytes: Uint8Array): BootFile {
+  return { sizeBytes: bytes.length, pieces: (from, to) => [{ kind: 'bytes', bytes: bytes.slice(from, to) }] }
+}
+
+/** Extents of blobs as pieces of the files that hold them. Their bytes are copies, which may be handed to another thread. */
+export function piecesOf(extents: Iterable<Extent>, pathOf: (blob: string) => string): FilePiece[] {
+  return Array.from(extents, (extent): FilePiece => {
+    switch (extent.kind) {
+      case 'bytes':
+        return { kind: 'bytes', bytes: new Uint8Array(extent.bytes) }
+      case 'blob':
+        return { kind: 'file', path: pathOf(extent.blob), offset: extent.offset, length: extent.length }
+      case 'zeros':
+        return extent
+    }
+  })
+}
+
+/** The bytes that pieces stand for, up to 1 MiB at a time. @throws the system's errors; {AppError} internal where bytes are missing */
+export function readPieces(pieces: readonly FilePiece[], signal?: AbortSignal): AsyncIterable<Uint8Array> {
+  const extents = pieces.map((piece): Extent =>
+    piece.kind === 'file' ? { ...piece, kind: 'blob', blob: piece.path } : piece,
+  )
+  return readExtents(openPath, extents, 0, sizeOf(extents), signal)
+}
+
+async function openPath(path: string): Promise<OpenBlob> {
+  const file = await open(path, 'r')
+  return new OpenBlob(path, file, (await file.stat()).size)
+}

@@ -158,9 +158,7 @@ async function checkPort(name: string, address: string, port: number): Promise<v
   const probe = createServer()
   await new Promise<void>((resolve, reject) => {
     probe.once('error', (cause) =>
-      reject(
-        new AppError('conflict', `Cannot listen for ${name} on ${address}:${port}: ${cause.message}`, { cause }),
-      ),
+      reject(new AppError('conflict', `Cannot listen for ${name} on ${address}:${port}: ${cause.message}`, { cause })),
     )
     probe.listen(port, address, resolve)
   })

@@ -19,7 +19,7 @@ import type { RunConfig } from '../../src/formats/oci/image.ts'
 import { mergeLayers } from '../../src/formats/tree/merge.ts'
 import { machineSpec } from '../../src/model/machine.ts'
 import { runOptions, type RunOptions } from '../../src/model/container.ts'
-import { createBoot } from '../../src/services/boot/boot.ts'
+import { createBoot, type BootFile } from '../../src/services/boot/boot.ts'
 import { openDirectory } from '../../src/services/boot/directory.ts'
 import { createConsole } from '../../src/services/console/console.ts'
 import { createAgent } from '../../src/services/containers/agent.ts'
@@ -145,11 +145,9 @@ export async function openSmallSite(options: SiteOptions) {
   })
   const machines = createMachines({ store: machineStore, checkBmc: () => {}, leasedIp: () => undefined, now })
   const agent = createAgent({ log, guest: guestPortOf(world, dead), boots, logs })
-  const file = {
+  const file: BootFile = {
     sizeBytes: 4,
-    open: async function* () {
-      yield Buffer.from('file')
-    },
+    pieces: () => [{ kind: 'bytes', bytes: Buffer.from('file') }],
   }
   containers = createContainers({
     log,
@@ -173,6 +171,7 @@ export async function openSmallSite(options: SiteOptions) {
         }),
     },
     devices: { of: async () => DEVICE, byRootHash: async () => DEVICE },
+    tarFile: () => file,
     deviceFile: () => file,
     profileOf: async () => undefined,
     squashfs: () => Promise.reject(new Error('no squashfs')),

@@ -1,6 +1,7 @@
 /** What machines are given over HTTP, and to whom (P12): the boot service behind its server, on loopback. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request, type IncomingHttpHeaders } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -8,7 +9,11 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { poll } from '../../src/base/clock.ts'
 import type { Fields, Log } from '../../src/base/log.ts'
-import { createBootHttp } from '../../src/servers/boot/http.ts'
+import { startBootThread } from '../../src/daemon/network.ts'
+import { heldBytes } from '../../src/drivers/boot-files.ts'
+import { createBootDesk } from '../../src/servers/boot/desk.ts'
+import { createBootServer } from '../../src/servers/boot/server.ts'
+import type { BootFile } from '../../src/services/boot/boot.ts'
 import { ROOT_HASH, openSmallSite, type SmallSite } from '../fakes/small-site.ts'
 import { World, type Behaviour, type FakeMachine } from '../fakes/world.ts'
 
@@ -27,7 +32,12 @@ interface Options {
   readonly body?: string
 }
 
-async function bench(t: TestContext, does: Partial<Behaviour>, log?: Log, rootfs: 'ram' | 'lazy' = 'ram') {
+async function bench(
+  t: TestContext,
+  does: Partial<Behaviour>,
+  log?: Log,
+  { rootfs = 'ram', files = {} }: { rootfs?: 'ram' | 'lazy'; files?: Record<string, BootFile> } = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'bareboat-boot-'))
   const world = new World()
   const machine = world.machine(MAC, '127.0.0.7', does)
@@ -35,16 +45,12 @@ async function bench(t: TestContext, does: Partial<Behaviour>, log?: Log, rootfs
   await site.addMachine('m1', MAC)
   const port = await freePort()
   const stop = new AbortController()
-  const loader = {
-    sizeBytes: 10,
-    async *open(from: number, to: number) {
-      yield Buffer.from('0123456789').subarray(from, to)
-    },
-  }
-  const http = createBootHttp({
+  const loader = heldBytes(Buffer.from('0123456789'))
+  const loaders = new Map([['ipxe.efi', loader], ['tagged.efi', { ...loader, etag: 'abc' }], ...Object.entries(files)])
+  const http = createBootServer({
     log: log ?? silent([]),
-    boot: site.boot,
-    loader: (name) => (name === 'ipxe.efi' ? loader : name === 'tagged.efi' ? { ...loader, etag: 'abc' } : undefined),
+    desk: createBootDesk(site.boot, (name) => loaders.get(name)),
+    startThread: startBootThread,
     address: '127.0.0.1',
     port,
   })
@@ -211,7 +217,7 @@ test('files that have a tag say it, and a part is given only of the same bytes',
 })
 
 test('a lazy root: its hash is in the script, and its export opens to the machine with the orders, while it has them', async (t) => {
-  const { site, machine, ask } = await bench(t, { bootsTo: 'nothing' }, undefined, 'lazy')
+  const { site, machine, ask } = await bench(t, { bootsTo: 'nothing' }, undefined, { rootfs: 'lazy' })
   const { id, token } = await bootedBy(site, machine)
   const exported = (address: string, name = token) => site.boot.exported(name, address)
   assert.match(
@@ -324,4 +330,41 @@ test('no secret reaches the log: BMC password, token, keys', async (t) => {
   }
   // The test can fail: what is logged is found.
   assert.ok(lines.join('\n').includes(good.id))
+})
+
+test('a large file: asked for some megabytes at a time, sent whole and by range; a file that is too short breaks it off', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'bareboat-pieces-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const bytes = randomBytes(20 << 20)
+  const [path, short] = [join(folder, 'large'), join(folder, 'short')]
+  writeFileSync(path, bytes)
+  writeFileSync(short, bytes.subarray(0, 9 << 20))
+  const windows: number[] = []
+  const of = (file: string): BootFile => ({
+    sizeBytes: (20 << 20) + 3000,
+    pieces(from, to) {
+      windows.push(to - from)
+      const end = Math.min(to, 20 << 20)
+      return [
+        ...(from < end ? [{ kind: 'file', path: file, offset: from, length: end - from } as const] : []),
+        ...(to > end ? [{ kind: 'zeros', length: to - Math.max(from, end) } as const] : []),
+      ]
+    },
+  })
+  const lines: string[] = []
+  const { ask } = await bench(t, { bootsTo: 'nothing' }, silent(lines), {
+    files: { large: of(path), short: of(short) },
+  })
+  const all = Buffer.concat([bytes, Buffer.alloc(3000)])
+  const whole = await ask('GET', '/loader/large')
+  assert.ok(Buffer.from(whole.text, 'latin1').equals(all))
+  assert.ok(Math.max(...windows) <= 8 << 20, String(windows))
+  const part = await ask('GET', '/loader/large', { headers: { range: 'bytes=8388600-20971529' } })
+  assert.ok(Buffer.from(part.text, 'latin1').equals(all.subarray(8_388_600, 20_971_530)))
+  await assert.rejects(ask('GET', '/loader/short'), /ECONNRESET|aborted/)
+  assert.ok(
+    lines.some((line) => /boot request broken off .*are missing/.test(line)),
+    lines.join('\n'),
+  )
+  assert.equal((await ask('GET', '/loader/large')).status, 200, 'the thread goes on')
 })

@@ -1,5 +1,5 @@
 /**
- * HTTP for firmware, iPXE and the initrd: plain `node:http`, since these clients are simple and the files are large. Every
+ * HTTP for firmware, iPXE and the initrd, in a thread of its own: plain `node:http`, since these clients are simple and the files are large. Every
  * answer has a Content-Length; files answer HEAD and Range, which UEFI HTTP boot and a broken download need.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -9,29 +9,31 @@ import { AppError, ERROR_CODES, explain, systemCode } from '../../base/errors.ts
 import type { Log } from '../../base/log.ts'
 import { aborted, type Task } from '../../base/task.ts'
 import { mac as macSchema } from '../../model/machine.ts'
-import type { BootFile, BootService } from '../../services/boot/boot.ts'
+import type { BootDesk, FileFacts, FileName } from './desk.ts'
 import { parseRange } from './range.ts'
+import type { ReadPieces } from './thread.ts'
 
 export interface BootHttpOptions {
   readonly log: Log
-  readonly boot: BootService
-  /** Loaders for UEFI HTTP boot, by name. */
-  readonly loader: (name: string) => BootFile | undefined
+  readonly desk: BootDesk
+  readonly read: ReadPieces
   readonly address: string
   readonly port: number
 }
 
 const MAX_BODY_BYTES = 16_384
 const MAX_CONNECTIONS = 4096
+/** What is asked of the product at one time. */
+const WINDOW_BYTES = 8 << 20
 const TEXT = 'text/plain; charset=utf-8'
 const OCTETS = 'application/octet-stream'
 
 type Reply =
   | { readonly status: number; readonly text: string; readonly type?: string }
-  | { readonly file: BootFile; readonly done?: () => Promise<void> }
+  | { readonly file: FileName; readonly facts: FileFacts; readonly done?: () => Promise<void> }
 
 /** Serves machines until the signal aborts. */
-export function createBootHttp({ log, boot, loader, address, port }: BootHttpOptions): Task {
+export function createBootHttp({ log, desk, read, address, port }: BootHttpOptions): Task {
   return {
     name: 'boot http',
     async run(signal, ready) {
@@ -68,8 +70,9 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
       const text = error instanceof AppError ? error.message : 'internal error'
       reply = { status: ERROR_CODES[code].http, text: `${text}\n` }
     }
-    if ('file' in reply) await sendFile(request, response, reply)
-    else {
+    if ('file' in reply) {
+      if (await sendFile(request, response, reply.file, reply.facts)) await reply.done?.()
+    } else {
       const body = Buffer.from(reply.text)
       response.writeHead(reply.status, { 'content-type': reply.type ?? TEXT, 'content-length': body.length })
       response.end(request.method === 'HEAD' ? undefined : body)
@@ -82,82 +85,98 @@ export function createBootHttp({ log, boot, loader, address, port }: BootHttpOpt
     if (!url || url.pathname.includes('%')) return notFound()
     const [room, token = '', name = '', word = ''] = url.pathname.split('/').slice(1)
     const isRead = request.method === 'GET' || request.method === 'HEAD'
-    if (room === 'loader' && isRead) {
-      const file = loader(token)
-      if (file) return { file }
-    }
+    if (room === 'loader' && isRead) return found({ room: 'loader', name: token })
     if (room !== 'boot') return notFound()
     if (isRead) return get(token, name, url, from)
     if (request.method !== 'POST') return { status: 405, text: 'GET, HEAD and POST only\n' }
     const body = await readBody(request)
-    if (name === 'stage') await boot.stage(token, word, factsIn(body))
-    else if (name === 'failed') await boot.failed(token, word, body)
-    else if (name === 'filled') await boot.filled(token)
-    else if (name === 'exit') await boot.exit(token, /^\d{1,3}$/.test(word) ? Number(word) : Number.NaN)
+    if (name === 'stage') await desk.stage(token, word, factsIn(body))
+    else if (name === 'failed') await desk.failed(token, word, body)
+    else if (name === 'filled') await desk.filled(token)
+    else if (name === 'exit') await desk.exit(token, /^\d{1,3}$/.test(word) ? Number(word) : Number.NaN)
     else return notFound()
     return { status: 200, text: 'ok\n' }
   }
 
   async function get(token: string, name: string, url: URL, from: string): Promise<Reply> {
-    if (token === 'waiting.ipxe') return { status: 200, text: await boot.waiting(macIn(url)) }
+    if (token === 'waiting.ipxe') return { status: 200, text: await desk.waiting(macIn(url)) }
     switch (name) {
       case 'script.ipxe':
-        return { status: 200, text: await boot.script(token, macIn(url)) }
+        return { status: 200, text: await desk.script(token, macIn(url)) }
       case 'spec':
-        return { status: 200, text: await boot.spec(token, from) }
+        return { status: 200, text: await desk.spec(token, from) }
       case 'kernel':
-        return { file: await boot.file(token, 'kernel'), done: () => boot.kernelLoaded(token) }
+        return { ...(await found({ room: 'boot', token, name })), done: () => desk.kernelLoaded(token) }
       case 'initrd':
-        return { file: await boot.file(token, 'initrd') }
       case 'rootfs.tar':
       case 'rootfs.erofs':
       case 'rootfs.squashfs':
       case 'profile':
-        return { file: await boot.file(token, name) }
+        return found({ room: 'boot', token, name })
       default:
         return notFound()
     }
   }
-}
 
-async function sendFile(
-  request: IncomingMessage,
-  response: ServerResponse,
-  { file, done }: { readonly file: BootFile; readonly done?: () => Promise<void> },
-): Promise<void> {
-  const etag = file.etag === undefined ? undefined : `"${file.etag}"`
-  const tag = etag === undefined ? {} : { etag }
-  if (etag !== undefined && request.headers['if-none-match'] === etag) {
-    response.writeHead(304, tag).end()
-    return
+  async function found(file: FileName): Promise<Reply & { readonly file: FileName }> {
+    return { file, facts: await desk.file(file) }
   }
-  // A part of other bytes than those that the client has would not fit to them (RFC 9110 §13.1.5).
-  const condition = request.headers['if-range']
-  const isSame = condition === undefined || condition === etag
-  const range = isSame ? parseRange(request.headers.range, file.sizeBytes) : undefined
-  if (range === 'unsatisfiable') {
-    response.writeHead(416, { 'content-range': `bytes */${file.sizeBytes}`, 'content-length': 0 }).end()
-    return
+
+  /** @returns whether bytes of it were sent, to the last that was asked for */
+  async function sendFile(
+    request: IncomingMessage,
+    response: ServerResponse,
+    name: FileName,
+    { sizeBytes, etag: tagText }: FileFacts,
+  ): Promise<boolean> {
+    const etag = tagText === undefined ? undefined : `"${tagText}"`
+    const tag = etag === undefined ? {} : { etag }
+    if (etag !== undefined && request.headers['if-none-match'] === etag) {
+      response.writeHead(304, tag).end()
+      return false
+    }
+    // A part of other bytes than those that the client has would not fit to them (RFC 9110 §13.1.5).
+    const condition = request.headers['if-range']
+    const isSame = condition === undefined || condition === etag
+    const range = isSame ? parseRange(request.headers.range, sizeBytes) : undefined
+    if (range === 'unsatisfiable') {
+      response.writeHead(416, { 'content-range': `bytes */${sizeBytes}`, 'content-length': 0 }).end()
+      return false
+    }
+    const { from, to } = range ?? { from: 0, to: sizeBytes }
+    response.writeHead(range ? 206 : 200, {
+      'content-type': OCTETS,
+      'content-length': to - from,
+      'accept-ranges': 'bytes',
+      ...tag,
+      ...(range ? { 'content-range': `bytes ${from}-${to - 1}/${sizeBytes}` } : {}),
+    })
+    if (request.method === 'HEAD') {
+      response.end()
+      return false
+    }
+    const gone = new AbortController()
+    response.once('close', () => gone.abort())
+    const bytes = bytesOf(name, from, to, gone.signal)
+    await pipeline(Readable.from(bytes, { objectMode: false, highWaterMark: 1 << 20 }), response)
+    return true
   }
-  const { from, to } = range ?? { from: 0, to: file.sizeBytes }
-  response.writeHead(range ? 206 : 200, {
-    'content-type': OCTETS,
-    'content-length': to - from,
-    'accept-ranges': 'bytes',
-    ...tag,
-    ...(range ? { 'content-range': `bytes ${from}-${to - 1}/${file.sizeBytes}` } : {}),
-  })
-  if (request.method === 'HEAD') {
-    response.end()
-    return
+
+  /** Asks for the pieces of some megabytes at a time, and for the next while these are sent. */
+  async function* bytesOf(name: FileName, from: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const ask = (at: number) => desk.pieces(name, at, Math.min(at + WINDOW_BYTES, to))
+    let next = ask(from)
+    for (let at = from; at < to; at += WINDOW_BYTES) {
+      const pieces = await next
+      signal.throwIfAborted()
+      if (at + WINDOW_BYTES < to) {
+        next = ask(at + WINDOW_BYTES)
+        // Thrown when it is waited for; who went away does not wait for it.
+        next.catch(() => undefined)
+      }
+      yield* read(pieces, signal)
+    }
   }
-  const gone = new AbortController()
-  response.once('close', () => gone.abort())
-  await pipeline(
-    Readable.from(file.open(from, to, gone.signal), { objectMode: false, highWaterMark: 1 << 20 }),
-    response,
-  )
-  await done?.()
 }
 
 function notFound(): Reply {
@@ -193,6 +212,6 @@ function listen(server: Server, address: string, port: number): Promise<void> {
     server.once('error', (cause) =>
       reject(new AppError('conflict', `Cannot listen on http://${address}:${port}: ${cause.message}`, { cause })),
     )
-    server.listen(port, address, () => resolve())
+    server.listen({ port, host: address, reusePort: true }, () => resolve())
   })
 }

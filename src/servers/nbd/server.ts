@@ -197,9 +197,7 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
         connections: sum(counts.map(({ connections }) => connections)),
         requests: sum(counts.map(({ requests }) => requests)),
         bytesSent: sum(counts.map(({ bytesSent }) => bytesSent)),
-        addresses: [
-          ...new Set(allSessions().flatMap((one) => (one.token === token ? [one.address] : []))),
-        ],
+        addresses: [...new Set(allSessions().flatMap((one) => (one.token === token ? [one.address] : [])))],
       }))
     },
   }

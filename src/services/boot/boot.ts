@@ -14,13 +14,19 @@ import { rootFile, rootParams, rootVariables, type BootRoot, type NbdAddress, ty
 import { containerScript, preparingScript, waitingScript } from './scripts.ts'
 import { renderSpec, type WorkloadSpec } from './spec.ts'
 
-/** A file that a machine loads: `open` gives bytes `from` (inclusive) to `to` (exclusive). */
+/** A file that a machine loads. Who sends it reads its pieces, in another thread. */
 export interface BootFile {
   readonly sizeBytes: number
   /** Stands for the bytes: equal only where they are. Undefined where nobody needs to know. */
   readonly etag?: string
-  open(from: number, to: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** What bytes `from` (inclusive) to `to` (exclusive) are, in order. */
+  pieces(from: number, to: number): readonly FilePiece[] | Promise<readonly FilePiece[]>
 }
+
+export type FilePiece =
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'file'; readonly path: string; readonly offset: number; readonly length: number }
+  | { readonly kind: 'zeros'; readonly length: number }
 
 /** What must be ready before a machine may load a container. */
 export interface Prepared {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { BootFile } from './boot.ts'
 import { rootFile, rootParams, rootVariables, type BootRoot, type RootFileName } from './root.ts'
 
-const named = (name: string): BootFile & { name: string } => ({ name, sizeBytes: 77, open: async function* () {} })
+const named = (name: string): BootFile & { name: string } => ({ name, sizeBytes: 77, pieces: () => [] })
 const device = { rootHash: 'ab'.repeat(32), sizeBytes: 40_960, dataBlocks: 8, hashStartBlock: 9, file: named('device') }
 const nbd = { host: '10.0.0.1', port: 10_809, connections: 2 }
 const geometry = { BB_DATA_BLOCKS: '8', BB_HASH_START: '9', BB_DEVICE_BYTES: '40960' }

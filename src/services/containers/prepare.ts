@@ -5,6 +5,7 @@ import { fileExtents, type Tree, type TreeEntry } from '../../formats/tree/tree.
 import type { Container } from '../../model/container.ts'
 import type { RootfsKind } from '../../model/rootfs.ts'
 import type { BootFile, Prepared } from '../boot/boot.ts'
+import type { BlobStore } from '../images/ports.ts'
 import type { Images } from '../images/images.ts'
 import { chooseRootfs, prepareRoot, refuseIdleOptions, type RootsDeps } from './roots.ts'
 import { resolveWorkload, type Workload } from './workload.ts'
@@ -28,6 +29,7 @@ export interface KernelFiles {
 }
 
 export interface PrepareDeps extends RootsDeps {
+  readonly blobs: Pick<BlobStore, 'readExtents'>
   readonly images: Images
   readonly kernels: KernelSource
   /** Kernel parameters that every boot gets, e.g. the console. */

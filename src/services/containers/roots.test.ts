@@ -47,7 +47,7 @@ test('refuseIdleOptions: there is nothing to fill in a root that is whole', () =
   assert.throws(() => refuseIdleOptions(runOptions.parse({ image: 'x', fill: true }), 'ram'), AppError)
 })
 
-const FILE: BootFile = { sizeBytes: 9, open: async function* () {} }
+const FILE: BootFile = { sizeBytes: 9, pieces: () => [] }
 const device = (rootHash: string): Device => ({
   rootHash,
   key: '',
@@ -62,7 +62,7 @@ const device = (rootHash: string): Device => ({
 
 function depsOf(devices: Partial<RootsDeps['devices']> = {}): RootsDeps {
   return {
-    blobs: { readExtents: async function* () {} },
+    tarFile: () => FILE,
     devices: { of: async () => device('aa'), byRootHash: async () => undefined, ...devices },
     deviceFile: () => FILE,
     profileOf: async () => undefined,

@@ -1,19 +1,17 @@
 /** Which kind of root file system a container gets, and the making of it, before its machine may load anything. */
 import { AppError } from '../../base/errors.ts'
-import { sizeOf, type Extent } from '../../formats/extents.ts'
 import type { Digest } from '../../formats/oci/digest.ts'
-import { tarExtents } from '../../formats/tar/project.ts'
 import type { Tree } from '../../formats/tree/tree.ts'
 import type { Container, RunOptions } from '../../model/container.ts'
 import type { RootfsKind } from '../../model/rootfs.ts'
 import type { BootFile } from '../boot/boot.ts'
 import type { BootDevice, BootRoot } from '../boot/root.ts'
 import type { Device, Devices } from '../devices/devices.ts'
-import type { BlobStore } from '../images/ports.ts'
 import type { NfsRoots } from '../nfs/roots.ts'
 
 export interface RootsDeps {
-  readonly blobs: Pick<BlobStore, 'readExtents'>
+  /** An image as a tar. */
+  readonly tarFile: (tree: Tree) => BootFile
   readonly devices: Pick<Devices, 'of' | 'byRootHash'>
   /** The bytes of a device, for machines that load it whole. */
   readonly deviceFile: (device: Device) => BootFile
@@ -62,7 +60,7 @@ export async function prepareRoot(
 ): Promise<BootRoot> {
   switch (kind) {
     case 'ram':
-      return { kind, tar: projection(deps, tarExtents(tree)) }
+      return { kind, tar: deps.tarFile(tree) }
     case 'lazy': {
       const device = await deviceOf(deps, container, imageId)
       const profile = await deps.profileOf(device.rootHash)
@@ -77,14 +75,6 @@ export async function prepareRoot(
       return { kind, mount: (address) => deps.nfs.open(container.id, address) }
     default:
       return kind satisfies never
-  }
-}
-
-/** A file that is made of extents of blobs. */
-export function projection(deps: Pick<RootsDeps, 'blobs'>, extents: readonly Extent[]): BootFile {
-  return {
-    sizeBytes: sizeOf(extents),
-    open: (from, to, signal) => deps.blobs.readExtents(extents, from, to, signal),
   }
 }
 

@@ -1,0 +1,53 @@
+/** What the HTTP server for machines asks of the product. All of it is plain data, since the server has threads of its own. */
+import { AppError } from '../../base/errors.ts'
+import type { BootFile, BootService, FilePiece } from '../../services/boot/boot.ts'
+import type { RootFileName } from '../../services/boot/root.ts'
+
+export type BootFileName = 'kernel' | 'initrd' | RootFileName
+
+export type FileName =
+  | { readonly room: 'boot'; readonly token: string; readonly name: BootFileName }
+  | { readonly room: 'loader'; readonly name: string }
+
+export interface FileFacts {
+  readonly sizeBytes: number
+  readonly etag?: string
+}
+
+export interface BootDesk extends Pick<
+  BootService,
+  'waiting' | 'script' | 'spec' | 'stage' | 'failed' | 'filled' | 'exit' | 'kernelLoaded'
+> {
+  /** @throws {AppError} not_found, conflict */
+  file(name: FileName): Promise<FileFacts>
+  /** What bytes `from` (inclusive) to `to` (exclusive) of it are. @throws {AppError} not_found, conflict */
+  pieces(name: FileName, from: number, to: number): Promise<readonly FilePiece[]>
+}
+
+/** @param loader loaders for UEFI HTTP boot, by name */
+export function createBootDesk(boot: BootService, loader: (name: string) => BootFile | undefined): BootDesk {
+  async function open(name: FileName): Promise<BootFile> {
+    if (name.room === 'boot') return boot.file(name.token, name.name)
+    const file = loader(name.name)
+    if (file === undefined) throw new AppError('not_found', 'Cannot find what this address stood for')
+    return file
+  }
+  return {
+    waiting: boot.waiting,
+    script: boot.script,
+    spec: boot.spec,
+    stage: boot.stage,
+    failed: boot.failed,
+    filled: boot.filled,
+    exit: boot.exit,
+    kernelLoaded: boot.kernelLoaded,
+    async file(name) {
+      const { sizeBytes, etag } = await open(name)
+      return { sizeBytes, ...(etag === undefined ? {} : { etag }) }
+    },
+    async pieces(name, from, to) {
+      const file = await open(name)
+      return file.pieces(from, to)
+    },
+  }
+}
