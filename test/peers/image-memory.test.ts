@@ -11,6 +11,7 @@ const skip = process.platform !== 'linux' && 'no /proc here'
 const scratch = mkdtempSync(join(tmpdir(), 'bareboat-memory-'))
 after(() => rmSync(scratch, { recursive: true, force: true }))
 
+/** `beside`: the megabytes that an image may take. */
 const cases = [
   {
     name: '100,000 files',
@@ -18,7 +19,7 @@ const cases = [
     nameOf: (n: number) => `usr/lib/python3/dist-packages/package-${n >> 5}/module_${n}.py`,
     data: 'print()',
     names: 103_130,
-    megabytes: 230,
+    beside: 150,
   },
   {
     name: '400,000 files',
@@ -26,7 +27,7 @@ const cases = [
     nameOf: (n: number) => `usr/lib/python3/dist-packages/package-${n >> 5}/module_${n}.py`,
     data: 'print()',
     names: 412_505,
-    megabytes: 350,
+    beside: 300,
   },
   {
     name: 'all that the limits allow: each of 499,000 files in a directory of its own that no entry describes',
@@ -34,18 +35,26 @@ const cases = [
     nameOf: (n: number) => `${'d'.repeat(70)}${String(n).padStart(7, '0')}/f`,
     data: '',
     names: 998_001,
-    megabytes: 512,
+    beside: 350,
   },
 ]
-for (const { name, count, nameOf, data, names, megabytes } of cases)
-  test(`${name}: taken in and projected with less than ${megabytes} MB`, { skip }, async () => {
-    const file = join(scratch, 'layer.tar.gz')
-    await writeHugeLayer(file, count, nameOf, data)
-    const result = importOnce([file])
-    assert.deepEqual(result.errors, [])
-    assert.equal(result.names, names)
-    assert.ok(result.peaks['projected']! < megabytes, JSON.stringify(result))
-  })
+/** What the whole daemon stays below. */
+const MOST_MB = 512
+
+for (const { name, count, nameOf, data, names, beside } of cases)
+  test(
+    `${name}: taken in and projected with less than ${beside} MB beside what the program has`,
+    { skip },
+    async () => {
+      const file = join(scratch, 'layer.tar.gz')
+      await writeHugeLayer(file, count, nameOf, data)
+      const result = importOnce([file])
+      assert.deepEqual(result.errors, [])
+      assert.equal(result.names, names)
+      const { start, projected } = result.peaks
+      assert.ok(projected! - start! < beside && projected! < MOST_MB, JSON.stringify(result))
+    },
+  )
 
 interface Result {
   readonly names: number
