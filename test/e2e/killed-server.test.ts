@@ -92,8 +92,15 @@ suite('a server that is killed', { skip, timeout: 600_000 }, () => {
     const [name, { machine }] = [names[0]!, FIRMWARES[0]]
     await site.ok(['rm', name])
     const argv = ['-d', '--name', name, '--machine', machine, `${site.registry}/busybox:1`]
-    await site.ok(['run', ...argv, `trap '' USR1; while :; do sleep 0.1; done`])
+    await site.ok(['run', ...argv, `trap '' USR1; echo deaf; while :; do sleep 0.1; done`])
     await site.untilState(name, 'running')
+    // The workload runs a moment before its shell has read what it should not listen to.
+    assert.ok(
+      await poll(async () => (await site.ok(['logs', name])) === 'deaf' || undefined, {
+        everyMs: 100,
+        deadlineMs: 10_000,
+      }),
+    )
     const stopping = site.start(['stop', '-t', '4', name])
     await site.untilState(name, 'stopping')
     await killAndRestart(0)
