@@ -10,7 +10,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { request } from 'node:http'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,7 +36,7 @@ const sizeMiB = Number(values.size)
 const CLIENTS = 50
 
 const scratch = mkdtempSync(join(tmpdir(), 'bareboat-bench-nbd-'))
-const stops: (() => void)[] = []
+const stops: (() => unknown)[] = []
 try {
   const file = join(scratch, 'file')
   writeNoise(file, sizeMiB)
@@ -94,7 +94,7 @@ try {
   print(`${CLIENTS} clients read`, await askApi(socket, 8000))
   console.log(`  which read ${((await load).reduce((sum, bytes) => sum + bytes, 0) / 1e6).toFixed(0)} MB/s together`)
 } finally {
-  for (const stop of stops) stop()
+  for (const stop of stops) await stop()
   rmSync(scratch, { recursive: true, force: true })
 }
 
@@ -171,7 +171,11 @@ async function startNbdServer(path: string): Promise<number> {
     `[generic]\nport = ${port}\nlistenaddr = 127.0.0.1\n[tok]\nexportname = ${path}\nreadonly = true\n`,
   )
   await run('nbd-server', '-C', config, '-p', pidFile)
-  stops.push(() => process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM'))
+  stops.push(() => {
+    process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM')
+    // It removes this file as the last thing that it does.
+    return poll(() => !existsSync(pidFile) || undefined, { everyMs: 20, deadlineMs: 5000 })
+  })
   return untilUp(port, 'nbd-server')
 }
 
