@@ -161,6 +161,7 @@ function bootChoice(client: BootClient, directory: Directory, loaderUrl: string)
 /** Files go out in large pieces, which the collector has to see soon: short-lived objects get little room. */
 const YOUNG_MB = 8
 
+/** Starts a thread of the HTTP server, which says when it listens, or why it cannot (servers/threads.ts). */
 export function startBootThread(orders: BootThreadOrders): Worker {
   return new Worker(new URL('./boot-thread.ts', import.meta.url), {
     name: 'boot http',

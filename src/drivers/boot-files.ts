@@ -17,6 +17,7 @@ export async function heldFile(path: string): Promise<BootFile & { readonly byte
   return { bytes, ...heldBytes(bytes) }
 }
 
+/** Bytes that are nowhere on the disk. */
 export function heldBytes(bytes: Uint8Array): BootFile {
   return { sizeBytes: bytes.length, pieces: (from, to) => [{ kind: 'bytes', bytes: bytes.slice(from, to) }] }
 }

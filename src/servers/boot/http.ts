@@ -1,6 +1,6 @@
 /**
- * HTTP for firmware, iPXE and the initrd, in a thread of its own: plain `node:http`, since these clients are simple and the files are large. Every
- * answer has a Content-Length; files answer HEAD and Range, which UEFI HTTP boot and a broken download need.
+ * HTTP for firmware, iPXE and the initrd, in a thread of its own: plain `node:http`, since these clients are simple and the files
+ * are large. Every answer has a Content-Length; files answer HEAD and Range, which UEFI HTTP boot and a broken download need.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
@@ -165,7 +165,7 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
   /** Asks for the pieces of some megabytes at a time, and for the next while these are sent. */
   async function* bytesOf(name: FileName, from: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const ask = (at: number) => desk.pieces(name, at, Math.min(at + WINDOW_BYTES, to))
-    let next = ask(from)
+    let next = from < to ? ask(from) : Promise.resolve([])
     for (let at = from; at < to; at += WINDOW_BYTES) {
       const pieces = await next
       signal.throwIfAborted()

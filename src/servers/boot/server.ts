@@ -15,6 +15,7 @@ export interface BootServerOptions {
   readonly startThread: (orders: BootThreadOrders) => Worker
 }
 
+/** As a task, which throws {AppError} conflict where the port is taken. */
 export function createBootServer({ log, desk, address, port, startThread }: BootServerOptions): Task {
   const threads = createThreads<DeskCall>({
     name: 'HTTP for machines',

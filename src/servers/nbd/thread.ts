@@ -2,8 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { explain } from '../../base/errors.ts'
 import { openLibc } from '../libc.ts'
-import { openListener } from './listener.ts'
 import { messageLog, type ThreadNews } from '../threads.ts'
+import { openListener } from './listener.ts'
 import type { FromThread, ThreadOrders, ToThread, Verdict } from './messages.ts'
 
 const port = parentPort!
