@@ -5,7 +5,7 @@ import { defaultSocketPath, defaultTokenPath } from '../model/paths.ts'
 import { parseMessage } from './channel.ts'
 import { endpointFromEnvironment } from './endpoint.ts'
 import { readEvents, readLines, readNdjson } from './lines.ts'
-import { answerError, target } from './transport.ts'
+import { answerError, connectionError, target } from './transport.ts'
 
 async function* bytes(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk
@@ -31,6 +31,17 @@ test('the address comes from --host, then BAREBOAT_HOST; a token never from it',
     () => endpointFromEnvironment({ BAREBOAT_TOKEN_FILE: '/nowhere' }, 1, 'http://h'),
     /Cannot read token file "\/nowhere": ENOENT/,
   )
+})
+
+test('a connection that fails says whether to start a server, or to look for the one that was there', () => {
+  const said = (code: string) => connectionError(Object.assign(new Error(code), { code }), { kind: 'unix', path: '/s' })
+  for (const [code, words] of [
+    ['ENOENT', 'there is no such socket; start it with: bareboat server'],
+    ['ECONNREFUSED', 'the connection was refused; start it with: bareboat server'],
+    ['ECONNRESET', 'the connection broke before an answer; is it still running?'],
+    ['EACCES', 'permission denied on its socket'],
+  ] as const)
+    assert.equal(said(code).message, `Cannot reach the bareboat server at "unix:///s": ${words}`)
 })
 
 test('lines end in LF, CRLF or CR, wherever the chunks end, and characters may be split', async () => {

@@ -80,7 +80,6 @@ export function answerError(status: number, text: string, endpoint: Endpoint): A
 export function connectionError(cause: unknown, endpoint: Endpoint): AppError {
   const where = describeEndpoint(endpoint)
   const code = systemCode(cause)
-  const help = 'start it with: bareboat server'
   if (code === 'EACCES' || code === 'EPERM')
     return new AppError(
       'forbidden',
@@ -89,13 +88,22 @@ export function connectionError(cause: unknown, endpoint: Endpoint): AppError {
         cause,
       },
     )
-  const state =
-    code === 'ENOENT'
-      ? 'there is no such socket'
-      : code === 'ECONNREFUSED'
-        ? 'the connection was refused'
-        : `the connection failed (${code ?? (cause instanceof Error ? cause.message : String(cause))})`
-  return new AppError('unreachable', `Cannot reach the bareboat server at "${where}": ${state}; ${help}`, { cause })
+  return new AppError(
+    'unreachable',
+    `Cannot reach the bareboat server at "${where}": ${connectionState(code, cause)}`,
+    {
+      cause,
+    },
+  )
+}
+
+function connectionState(code: string | undefined, cause: unknown): string {
+  // It was there when the question was asked: a server that ends, not one that nobody started.
+  if (code === 'ECONNRESET' || code === 'EPIPE') return 'the connection broke before an answer; is it still running?'
+  const help = 'start it with: bareboat server'
+  if (code === 'ENOENT') return `there is no such socket; ${help}`
+  if (code === 'ECONNREFUSED') return `the connection was refused; ${help}`
+  return `the connection failed (${code ?? (cause instanceof Error ? cause.message : String(cause))}); ${help}`
 }
 
 /** Headers that go with every request. */
