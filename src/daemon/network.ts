@@ -121,23 +121,19 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
   }
   if (config.tftp)
     tasks.push(
-      createTftpServer(
-        { address, port: config.tftpPort },
-        {
-          log: log.with({ server: 'tftp' }),
-          files: {
-            async open(name) {
-              await loaders.refresh()
-              const file = loaders.get(name)
-              return file && { sizeBytes: file.sizeBytes, read: (at, length) => file.bytes.subarray(at, at + length) }
-            },
-          },
-          onEvent(event) {
-            const mac = macOf.get(event.address)
-            if (event.kind === 'tftp-done' && mac !== undefined) noted('tftp', boot.seen(mac, 'tftp', {}))
-          },
+      createTftpServer({
+        log: log.with({ server: 'tftp' }),
+        address,
+        port: config.tftpPort,
+        async open(name) {
+          await loaders.refresh()
+          return loaders.get(name)?.bytes
         },
-      ),
+        onEvent(event) {
+          const mac = macOf.get(event.address)
+          if (event.kind === 'tftp-done' && mac !== undefined) noted('tftp', boot.seen(mac, 'tftp', {}))
+        },
+      }),
     )
   if (config.routerAdvertisements)
     tasks.push(createRaServer({ interfaceName: iface.name }, { log: log.with({ server: 'ra' }) }))

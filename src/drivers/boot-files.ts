@@ -11,15 +11,20 @@ export async function fileAt(path: string): Promise<BootFile> {
   return { sizeBytes: size, pieces: (from, to) => [{ kind: 'file', path, offset: from, length: to - from }] }
 }
 
-/** A small file that is held in memory, since many machines ask for it at once. */
+/** A small file that is held in memory, since many machines ask for it at once. Its bytes are shared with a thread that gets them. */
 export async function heldFile(path: string): Promise<BootFile & { readonly bytes: Uint8Array }> {
-  const bytes = new Uint8Array(await readFile(path))
+  const read = await readFile(path)
+  const bytes = new Uint8Array(new SharedArrayBuffer(read.length))
+  bytes.set(read)
   return { bytes, ...heldBytes(bytes) }
 }
 
 /** Bytes that are nowhere on the disk. */
 export function heldBytes(bytes: Uint8Array): BootFile {
-  return { sizeBytes: bytes.length, pieces: (from, to) => [{ kind: 'bytes', bytes: bytes.slice(from, to) }] }
+  return {
+    sizeBytes: bytes.length,
+    pieces: (from, to) => [{ kind: 'bytes', bytes: Uint8Array.from(bytes.subarray(from, to)) }],
+  }
 }
 
 /** Extents of blobs as pieces of the files that hold them. Their bytes are copies, which may be handed to another thread. */

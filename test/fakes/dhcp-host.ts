@@ -13,7 +13,7 @@ import { loaderFor, type BootDirectory } from '../../src/servers/dhcp/boot.ts'
 import { memoryLeaseStore } from '../../src/servers/dhcp/lease.ts'
 import { addressOf } from '../../src/servers/dhcp/socket.ts'
 import { createRaServer } from '../../src/servers/ra/server.ts'
-import { createTftpServer, type BootFiles } from '../../src/servers/tftp/server.ts'
+import { createTftpServer } from '../../src/servers/tftp/server.ts'
 import { createDhcpServer, type DhcpServerConfig } from '../../src/servers/dhcp/server.ts'
 
 export interface DhcpHostConfig extends DhcpServerConfig {
@@ -64,14 +64,9 @@ export function directoryOf(config: Pick<DhcpHostConfig, 'fixed' | 'scriptUrl' |
   }
 }
 
-function filesOf(paths: Readonly<Record<string, string>>): BootFiles {
+function filesOf(paths: Readonly<Record<string, string>>) {
   const bytesOf = new Map(Object.entries(paths).map(([name, path]) => [name, readFileSync(path)]))
-  return {
-    open(name) {
-      const bytes = bytesOf.get(name)
-      return bytes && { sizeBytes: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) }
-    },
-  }
+  return (name: string) => Promise.resolve(bytesOf.get(name))
 }
 
 function openStore(path: string | undefined) {
@@ -100,10 +95,13 @@ if (import.meta.main) {
   if (config.advertises) tasks.push(createRaServer({ interfaceName: config.interfaceName }, { log }))
   if (config.files)
     tasks.push(
-      createTftpServer(
-        { address: await addressOf(config.interfaceName) },
-        { log, files: filesOf(config.files), onEvent: (event) => say({ ...event }) },
-      ),
+      createTftpServer({
+        log,
+        address: await addressOf(config.interfaceName),
+        port: 69,
+        open: filesOf(config.files),
+        onEvent: (event) => say({ ...event }),
+      }),
     )
   await runTasks(tasks, stop.signal, () => say({ kind: 'ready', pid: process.pid })).finally(() => input.close())
 }

@@ -341,6 +341,6 @@ test('nbd server: a port that somebody listens on is not shared with them', asyn
   })
   await assert.rejects(
     second.task.run(new AbortController().signal, () => undefined),
-    /Cannot listen for NBD on 127.0.0.1:\d+: .*EADDRINUSE/,
+    /Cannot serve NBD on "127.0.0.1:\d+": the port is taken/,
   )
 })

@@ -11,6 +11,7 @@ import { WebSocketServer } from 'ws'
 import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { aborted, type Task } from '../../base/task.ts'
+import { listenTcp } from '../listen.ts'
 import { createAttempts } from './attempts.ts'
 import { Channel } from './channel.ts'
 import { channelAt, type ChannelDeps } from './channels.ts'
@@ -39,12 +40,12 @@ export function createApiServer(options: ApiServerOptions): Task {
       await refuseSecondServer(socketPath)
       await rm(socketPath, { force: true })
       const local = stack.use(open(() => 'allowed'))
-      await listen(local.server, { path: socketPath })
+      await listenAt(local.server, socketPath)
       await chmod(socketPath, 0o600)
       stack.defer(() => rm(socketPath, { force: true }))
       if (tcp) {
         const remote = stack.use(open(bearer(tcp.token)))
-        await listen(remote.server, { host: tcp.address, port: tcp.port })
+        await listenTcp('the API', remote.server, { host: tcp.address, port: tcp.port })
         log.info('api listens', { address: tcp.address, port: tcp.port })
       }
       ready()
@@ -173,12 +174,11 @@ async function refuseSecondServer(path: string): Promise<void> {
     throw new AppError('conflict', `Cannot listen on "${path}": a bareboat server answers there already`)
 }
 
-function listen(server: Server, where: { path: string } | { host: string; port: number }): Promise<void> {
+function listenAt(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const name = 'path' in where ? where.path : `${where.host}:${where.port}`
     server.once('error', (cause) =>
-      reject(new AppError('conflict', `Cannot listen on "${name}": ${cause.message}`, { cause })),
+      reject(new AppError('conflict', `Cannot listen on "${path}": ${cause.message}`, { cause })),
     )
-    server.listen(where, () => resolve())
+    server.listen(path, () => resolve())
   })
 }

@@ -2,13 +2,14 @@
  * HTTP for firmware, iPXE and the initrd, in a thread of its own: plain `node:http`, since these clients are simple and the files
  * are large. Every answer has a Content-Length; files answer HEAD and Range, which UEFI HTTP boot and a broken download need.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AppError, ERROR_CODES, explain, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { aborted, type Task } from '../../base/task.ts'
 import { mac as macSchema } from '../../model/machine.ts'
+import { listenTcp } from '../listen.ts'
 import type { BootDesk, FileFacts, FileName } from './desk.ts'
 import { parseRange } from './range.ts'
 import type { ReadPieces } from './thread.ts'
@@ -49,7 +50,7 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
       server.maxConnections = MAX_CONNECTIONS
       // A machine that lost power leaves its connection open for ever; the kernel finds out.
       server.on('connection', (socket) => socket.setKeepAlive(true, 10_000))
-      await listen(server, address, port)
+      await listenTcp('HTTP for machines', server, { host: address, port, reusePort: true })
       ready()
       await aborted(signal)
       server.closeAllConnections()
@@ -205,13 +206,4 @@ async function readBody(request: IncomingMessage): Promise<string> {
     parts.push(part)
   }
   return Buffer.concat(parts).toString('utf8')
-}
-
-function listen(server: Server, address: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(new AppError('conflict', `Cannot listen on http://${address}:${port}: ${cause.message}`, { cause })),
-    )
-    server.listen({ port, host: address, reusePort: true }, () => resolve())
-  })
 }

@@ -22,6 +22,7 @@ export function createBootServer({ log, desk, address, port, startThread }: Boot
     log,
     address,
     port,
+    transport: 'tcp',
     count: threadCount(),
     start: () => startThread({ address, port }),
     hear: (worker, call) => void answerCall(desk, call).then((answer) => worker.postMessage(answer)),

@@ -1,8 +1,7 @@
 /** The thread's end of server.ts. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { explain } from '../../base/errors.ts'
 import type { FilePiece } from '../../services/boot/boot.ts'
-import { messageLog, type ThreadNews } from '../threads.ts'
+import { messageLog, serveThread, type ThreadNews } from '../threads.ts'
 import { createBootHttp } from './http.ts'
 import { remoteDesk, type BootThreadOrders, type DeskCall, type ToBootThread } from './messages.ts'
 
@@ -19,12 +18,7 @@ export async function serveBootThread(read: ReadPieces): Promise<void> {
     if (message.kind === 'answer') hear(message)
     else stop.abort()
   })
-  try {
-    const http = createBootHttp({ log: messageLog(send), desk, read, ...(workerData as BootThreadOrders) })
-    await http.run(stop.signal, () => send({ kind: 'listening' }))
-  } catch (error) {
-    send({ kind: 'cannot-listen', why: explain(error) })
-  } finally {
-    port.close()
-  }
+  const http = createBootHttp({ log: messageLog(send), desk, read, ...(workerData as BootThreadOrders) })
+  await serveThread(http, stop.signal, send)
+  port.close()
 }

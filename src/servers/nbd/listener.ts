@@ -1,8 +1,9 @@
 /** One thread's end of the server: its listener, its connections, what it counts. */
-import { createServer, type Server, type Socket } from 'node:net'
-import { AppError, explain, WireError } from '../../base/errors.ts'
+import { createServer, type Socket } from 'node:net'
+import { explain, WireError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { LINUX, int32, type Libc } from '../libc.ts'
+import { listenTcp } from '../listen.ts'
 import { createCachedReads } from './cached-reads.ts'
 import { Devices } from './device.ts'
 import { Gone, shakeHands, type Opening } from './handshake.ts'
@@ -151,7 +152,7 @@ export async function openListener({ orders, log, libc, ask, onEnded }: Listener
 
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, accept)
   server.maxConnections = MAX_CONNECTIONS
-  await listen(server, orders)
+  await listenTcp('NBD', server, { host: orders.address, port: orders.port, reusePort: true, backlog: 4096 })
   const sweep = setInterval(() => {
     const now = performance.now()
     for (const { session, socket, address } of connections.values())
@@ -196,13 +197,4 @@ function giveUpUnacknowledged(socket: Socket, libc: Libc | undefined, timeoutMs:
   const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } | null }
   if (libc === undefined || handle?.fd === undefined || handle.fd < 0) return
   libc.setsockopt(handle.fd, LINUX.IPPROTO_TCP, LINUX.TCP_USER_TIMEOUT, int32(timeoutMs), 4)
-}
-
-function listen(server: Server, { address, port }: ThreadOrders): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(new AppError('conflict', `Cannot listen on nbd://${address}:${port}: ${cause.message}`, { cause })),
-    )
-    server.listen({ host: address, port, reusePort: true, backlog: 4096 }, () => resolve())
-  })
 }

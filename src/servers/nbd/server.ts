@@ -89,7 +89,7 @@ export function createNbdServer(options: NbdServerOptions): NbdServer {
   const { address, port } = options
   const count = options.threads > 0 ? options.threads : threadCount()
   const start = (): Worker => startThread(orders)
-  const threads = createThreads<FromThread>({ name: 'NBD', log, address, port, count, start, hear })
+  const threads = createThreads<FromThread>({ name: 'NBD', log, address, port, transport: 'tcp', count, start, hear })
   const post = (thread: Worker, message: ToThread): void => thread.postMessage(message)
   const postAll = (message: ToThread): void => threads.workers.forEach((thread) => post(thread, message))
   const sessionsOf = (thread: Worker): Map<number, Session> => {

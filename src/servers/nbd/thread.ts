@@ -1,8 +1,7 @@
 /** The thread's end of server.ts. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { explain } from '../../base/errors.ts'
 import { openLibc } from '../libc.ts'
-import { messageLog, type ThreadNews } from '../threads.ts'
+import { cannotListen, messageLog, type ThreadNews } from '../threads.ts'
 import { openListener } from './listener.ts'
 import type { FromThread, ThreadOrders, ToThread, Verdict } from './messages.ts'
 
@@ -52,5 +51,5 @@ try {
   })
   send({ kind: 'listening' })
 } catch (error) {
-  send({ kind: 'cannot-listen', why: explain(error) })
+  send(cannotListen(error))
 }

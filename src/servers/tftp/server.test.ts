@@ -1,148 +1,98 @@
 import assert from 'node:assert/strict'
-import { createSocket, type Socket } from 'node:dgram'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { quietLog } from '../../base/log.ts'
-import { parseTftp, serializeTftp, type TftpPacket } from '../../wire/tftp/packet.ts'
-import { createTftpServer, type BootFile, type TftpConfig, type TftpEvent } from './server.ts'
+import { parseTftp, serializeTftp } from '../../wire/tftp/packet.ts'
+import type { TftpEvent } from './listener.ts'
+import { createTftpServer, type TftpServerOptions } from './server.ts'
 
-const image = Uint8Array.from({ length: 5000 }, (_, n) => n & 0xff)
-const files: Record<string, BootFile> = {
-  'a.efi': { sizeBytes: image.length, read: (offset, length) => image.subarray(offset, offset + length) },
-  broken: { sizeBytes: 10, read: () => Promise.reject(new Error('disk I/O error')) },
-}
+const shared = new Uint8Array(new SharedArrayBuffer(700)).fill(7)
+const FILES: Readonly<Record<string, Uint8Array>> = { shared, copied: new Uint8Array(5).fill(9) }
 
-async function serve(config: Partial<TftpConfig> = {}) {
+async function serve(options: Partial<TftpServerOptions> = {}) {
   const probe = createSocket('udp4').bind(0, '127.0.0.1')
   await once(probe, 'listening')
   const { port } = probe.address()
   await probe[Symbol.asyncDispose]()
   const stop = new AbortController()
   const events: TftpEvent[] = []
-  const task = createTftpServer(
-    { address: '127.0.0.1', port, ...config },
-    { log: quietLog, files: { open: (name) => files[name] }, onEvent: (event) => void events.push(event) },
-  )
+  const task = createTftpServer({
+    log: quietLog,
+    address: '127.0.0.1',
+    port,
+    open: (name) => (name === 'broken' ? Promise.reject(new Error('no disk')) : Promise.resolve(FILES[name])),
+    onEvent: (event) => void events.push(event),
+    ...options,
+  })
   const { promise: ready, resolve } = Promise.withResolvers<void>()
   const running = task.run(stop.signal, resolve)
   await Promise.race([ready, running])
-  const client = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(client, 'listening')
   return {
     port,
-    client,
     events,
-    stop,
     async [Symbol.asyncDispose]() {
       stop.abort()
       await running
-      await client[Symbol.asyncDispose]()
     },
   }
 }
 
-const rrq = (name: string, options: Record<string, string> = {}, mode = 'octet') =>
-  serializeTftp({ op: 'rrq', name, mode, options: new Map(Object.entries(options)) })
-
-async function hear(client: Socket): Promise<{ packet: TftpPacket; port: number }> {
-  const [bytes, from] = (await once(client, 'message', { signal: AbortSignal.timeout(3000) })) as [
-    Buffer,
-    { port: number },
-  ]
-  return { packet: parseTftp(bytes), port: from.port }
-}
-
-/** Fetches a file, acknowledging each `window` blocks. */
-async function fetch(client: Socket, port: number, name: string, options: Record<string, string>): Promise<Uint8Array> {
+/** From a port of its own, as clients do. */
+async function fetch(port: number, name: string): Promise<Buffer | string> {
+  await using client = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(client, 'listening')
   const got: Uint8Array[] = []
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
-  const blockBytes = Math.min(Number(options['blksize'] ?? 512), 1468)
-  const window = Number(options['windowsize'] ?? 1)
-  client.on('message', (bytes, from) => {
+  client.send(serializeTftp({ op: 'rrq', name, mode: 'octet', options: new Map() }), port, '127.0.0.1')
+  for (;;) {
+    const [bytes, from] = (await once(client, 'message', { signal: AbortSignal.timeout(5000) })) as [
+      Buffer,
+      { port: number },
+    ]
     const packet = parseTftp(bytes)
-    if (packet.op === 'error') return reject(new Error(packet.message))
-    if (packet.op === 'data' && packet.block === got.length + 1) got.push(packet.bytes)
-    const isLast = packet.op === 'data' && packet.bytes.length < blockBytes
-    if (packet.op === 'oack' || isLast || got.length % window === 0)
-      client.send(serializeTftp({ op: 'ack', block: got.length }), from.port)
-    if (isLast) resolve(Uint8Array.from(got.flatMap((part) => [...part])))
-  })
-  client.send(rrq(name, options), port)
-  return promise
+    if (packet.op === 'error') return packet.message
+    if (packet.op !== 'data') continue
+    got.push(packet.bytes)
+    const ack = serializeTftp({ op: 'ack', block: packet.block })
+    await new Promise((sent) => client.send(ack, from.port, '127.0.0.1', sent))
+    if (packet.bytes.length < 512) return Buffer.concat(got)
+  }
 }
 
-for (const options of [{}, { blksize: '1400' }, { blksize: '1000', windowsize: '3', tsize: '0' }])
-  test(`tftp server: a file arrives whole with ${JSON.stringify(options)}`, async () => {
-    await using site = await serve()
-    assert.deepEqual(await fetch(site.client, site.port, '/a.efi', options), image)
-    await new Promise((done) => setTimeout(done, 20))
-    assert.deepEqual(
-      site.events.map((event) => event.kind),
-      ['tftp-start', 'tftp-done'],
-    )
-  })
-
-const refusals: [string, Uint8Array, number, RegExp][] = [
-  ['a write', serializeTftp({ op: 'wrq', name: 'a.efi', mode: 'octet', options: new Map() }), 2, /only reads/],
-  ['a name that there is not', rrq('../../etc/passwd'), 1, /no such file/],
-  ['text mode', rrq('a.efi', {}, 'netascii'), 4, /only octet/],
-  ['a file that cannot be read', rrq('broken'), 0, /disk I\/O error/],
-]
-for (const [name, request, code, message] of refusals)
-  test(`tftp server: refused: ${name}`, async () => {
-    await using site = await serve()
-    site.client.send(request, site.port)
-    const { packet } = await hear(site.client)
-    assert.ok(packet.op === 'error' && packet.code === code && message.test(packet.message), JSON.stringify(packet))
-  })
-
-test('tftp server: the transfer has a port of its own, a repeated request starts none, a stranger cannot acknowledge', async () => {
+test('tftp server: threads send what a name stands for, and say what became of it', async () => {
   await using site = await serve()
-  site.client.send(rrq('a.efi'), site.port)
-  const first = await hear(site.client)
-  assert.notEqual(first.port, site.port)
-  site.client.send(rrq('a.efi'), site.port)
-  await using stranger = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(stranger, 'listening')
-  stranger.send(serializeTftp({ op: 'ack', block: 1 }), first.port, '127.0.0.1')
-  const again = await hear(site.client)
-  assert.deepEqual(again.packet, first.packet, 'block 1 again after the time-out, not block 2')
-  assert.equal(site.events.filter((event) => event.kind === 'tftp-start').length, 1)
-})
-
-test('tftp server: firmware that asks for the size and breaks off has probed, not failed', async () => {
-  await using site = await serve()
-  site.client.send(rrq('a.efi', { tsize: '0' }), site.port)
-  const { packet, port } = await hear(site.client)
-  assert.deepEqual(packet, { op: 'oack', options: new Map([['tsize', '5000']]) })
-  site.client.send(serializeTftp({ op: 'error', code: 8, message: 'User aborted the transfer' }), port)
-  await new Promise((done) => setTimeout(done, 50))
-  assert.deepEqual(
-    site.events.map((event) => event.kind),
-    ['tftp-start', 'tftp-probed'],
-  )
-})
-
-test('tftp server: one source cannot take all transfers', async () => {
-  await using site = await serve({ perSource: 1 })
-  site.client.send(rrq('a.efi'), site.port)
-  await hear(site.client)
-  await using second = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(second, 'listening')
-  second.send(rrq('a.efi'), site.port, '127.0.0.1')
-  const answered = await Promise.race([
-    once(second, 'message').then(() => true),
-    new Promise((done) => setTimeout(() => done(false), 200)),
+  for (const [name, bytes] of Object.entries(FILES)) {
+    const got = await fetch(site.port, name)
+    assert.deepEqual(got, Buffer.from(bytes))
+  }
+  assert.equal(await fetch(site.port, 'other'), 'there is no such file')
+  while (site.events.length < 5) await new Promise((done) => setTimeout(done, 10))
+  assert.deepEqual(site.events.map(({ kind, name }) => `${kind} ${name}`).toSorted(), [
+    'tftp-done copied',
+    'tftp-done shared',
+    'tftp-refused other',
+    'tftp-start copied',
+    'tftp-start shared',
   ])
-  assert.equal(answered, false)
 })
 
-test('tftp server: it ends at once while a transfer runs, and tells the client', async () => {
+test('tftp server: a port that somebody serves is not shared with them', async () => {
   await using site = await serve()
-  site.client.send(rrq('a.efi'), site.port)
-  await hear(site.client)
-  const said = hear(site.client)
-  site.stop.abort()
-  const { packet } = await said
-  assert.ok(packet.op === 'error' && /stops/.test(packet.message))
+  await assert.rejects(serve({ port: site.port }), {
+    code: 'conflict',
+    message: `Cannot serve TFTP on "127.0.0.1:${site.port}": the port is taken`,
+  })
+  await assert.rejects(serve({ address: '203.0.113.9' }), {
+    code: 'conflict',
+    message: /: this machine does not have that address$/,
+  })
+})
+
+test('tftp server: a file that cannot be had is an error of that request, said in the log', async () => {
+  const { promise: said, resolve } = Promise.withResolvers<unknown>()
+  await using site = await serve({ log: { ...quietLog, error: (event, fields) => resolve([event, fields]) } })
+  await using client = createSocket('udp4').bind(0, '127.0.0.1')
+  client.send(serializeTftp({ op: 'rrq', name: 'broken', mode: 'octet', options: new Map() }), site.port, '127.0.0.1')
+  assert.deepEqual(await said, ['TFTP transfer failed', { name: 'broken', why: 'no disk' }])
+  assert.ok(await fetch(site.port, 'shared'))
 })
