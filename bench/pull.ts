@@ -71,7 +71,7 @@ function runPeer(directory: string, host: string): Promise<number> {
 async function runOurs(directory: string, host: string): Promise<number> {
   await using bench = await openImageBench({ directory })
   await sleep(1000)
-  return secondsOf(async () => {
+  return await secondsOf(async () => {
     const { id } = await bench.images.pull(`${host}/bench:1`, { plainHttp: true })
     sizeOf(tarExtents(await bench.images.tree(id)))
   })

@@ -198,7 +198,7 @@ test('a user who is not root unpacks and removes what has no rights for its owne
     writeFileSync(layer, tarOf(...dark))
     chownSync(home, 65534, 65534)
     const once = (...words: string[]) =>
-      spawnSync(process.execPath, [join(import.meta.dirname, 'unpack-once.ts'), ...words], { uid: 65534, gid: 65534 })
+      spawnSync(process.execPath, [join(import.meta.dirname, 'unpack-once.ts'), '65534', ...words])
     const root = join(home, 'root')
     const { stdout, stderr } = once('unpack', root, layer)
     assert.equal(stderr.toString(), '')
