@@ -14,6 +14,8 @@ export interface Libc {
   ifIndex(interfaceName: string): number
   /** The first IPv4 address of an interface, whether or not it has a carrier; undefined when it has none. */
   ipv4Of(interfaceName: string): string | undefined
+  /** @param address of `length` bytes */
+  send(fd: number, address: bigint, length: number, flags: number): number
   /** @param vectors of struct iovec, `count` of them */
   preadv2(fd: number, vectors: Buffer, count: number, offset: number, flags: number): number
   /** Where the bytes of a buffer lie; whoever uses the address keeps the buffer. */
@@ -75,6 +77,7 @@ export async function openLibc(): Promise<Libc | undefined> {
       socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
       setsockopt: { arguments: ['int32', 'int32', 'int32', 'buffer', 'uint32'], return: 'int32' },
       bind: { arguments: ['int32', 'buffer', 'uint32'], return: 'int32' },
+      send: { arguments: ['int32', 'pointer', 'uint64', 'int32'], return: 'int64' },
       sendto: { arguments: ['int32', 'buffer', 'uint64', 'int32', 'buffer', 'uint32'], return: 'int64' },
       recvfrom: { arguments: ['int32', 'buffer', 'uint64', 'int32', 'buffer', 'buffer'], return: 'int64' },
       if_nametoindex: { arguments: ['string'], return: 'uint32' },
@@ -87,6 +90,7 @@ export async function openLibc(): Promise<Libc | undefined> {
       socket: (...args) => Number(f.socket(...args)),
       setsockopt: (...args) => Number(f.setsockopt(...args)),
       bind: (...args) => Number(f.bind(...args)),
+      send: (fd, address, length, flags) => Number(f.send(fd, address, BigInt(length), flags)),
       sendto: (fd, bytes, flags, to) => Number(f.sendto(fd, bytes, BigInt(bytes.length), flags, to, to.length)),
       recvfrom: (fd, into, flags, from) => {
         const length = int32(from.length)

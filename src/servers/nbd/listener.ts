@@ -10,6 +10,7 @@ import { Gone, shakeHands, type Opening } from './handshake.ts'
 import type { ThreadOrders, TokenCounts, Verdict } from './messages.ts'
 import { Session, type Tally } from './session.ts'
 import { createSlabs } from './slabs.ts'
+import { createSocketWrites, descriptorOf } from './socket-writes.ts'
 import { createTouches, type Touched, type Touches } from './touches.ts'
 
 export interface ListenerDeps {
@@ -63,6 +64,7 @@ interface Account {
 export async function openListener({ orders, log, libc, ask, onEnded }: ListenerDeps): Promise<Listener> {
   const devices = new Devices(libc && createCachedReads(libc))
   const slabs = createSlabs(libc ? libc.addressOf : () => 0n)
+  const writes = libc && createSocketWrites(libc)
   const connections = new Map<number, Connection>()
   /** In the order of their begin. */
   const handshakes = new Set<Connection>()
@@ -127,6 +129,7 @@ export async function openListener({ orders, log, libc, ask, onEnded }: Listener
     connection.session = new Session(socket, {
       log: log.with({ address }),
       slabs,
+      writes,
       device,
       hasStructuredReplies,
       tally,
@@ -194,7 +197,7 @@ function addressOf(socket: Socket): string {
  * under way it asks no keepalive, and would try again for a quarter of an hour.
  */
 function giveUpUnacknowledged(socket: Socket, libc: Libc | undefined, timeoutMs: number): void {
-  const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } | null }
-  if (libc === undefined || handle?.fd === undefined || handle.fd < 0) return
-  libc.setsockopt(handle.fd, LINUX.IPPROTO_TCP, LINUX.TCP_USER_TIMEOUT, int32(timeoutMs), 4)
+  const fd = descriptorOf(socket)
+  if (libc === undefined || fd === undefined) return
+  libc.setsockopt(fd, LINUX.IPPROTO_TCP, LINUX.TCP_USER_TIMEOUT, int32(timeoutMs), 4)
 }
