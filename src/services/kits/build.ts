@@ -4,15 +4,24 @@ import { constants, zstdCompressSync } from 'node:zlib'
 import { AppError } from '../../base/errors.ts'
 import { cpioArchive, type CpioEntry } from '../../formats/cpio/archive.ts'
 import { moduleName, parseModule } from '../../formats/elf/modinfo.ts'
-import { moduleClosure, moduleIndexes, type FoundModule } from './modules.ts'
+import { moduleClosure, moduleIndexes, neededBy, type FoundModule } from './modules.ts'
 import type { Arch } from '../../model/machine.ts'
 import { createPackageTrees, fileOf, sharedLibraries, type PackageTree, type PackageTrees } from './packages.ts'
 import type { GuestFile, Inflate, PackageInfo, PackageSource } from './ports.ts'
-import { IPXE_FILES, kernelPackage, moduleNames, PROGRAMS, RECIPE_VERSION, SUITE, type Flavour } from './recipe.ts'
+import {
+  IPXE_FILES,
+  kernelPackage,
+  moduleNames,
+  PROGRAMS,
+  RECIPE_VERSION,
+  SUITE,
+  UNPACKED_MODULES,
+  type Flavour,
+} from './recipe.ts'
 
 /** `none` starts soonest where the network is fast; `zstd` is the smallest. */
 export type InitrdCompression = 'none' | 'zstd'
-/** How modules lie in the initrd: `xz` as Debian packs them, unpacked by the kernel when they are loaded. */
+/** How modules lie in the initrd: `xz` as Debian packs them, but for those that most boots wait for (UNPACKED_MODULES). */
 export type ModuleCompression = 'none' | 'xz'
 
 export interface KitRecipe {
@@ -84,6 +93,7 @@ export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: 
       PROGRAMS,
       IPXE_FILES,
       moduleNames(deps.architecture),
+      UNPACKED_MODULES,
       lines,
     ]),
   )
@@ -228,8 +238,12 @@ function moduleEntries(
   compression: ModuleCompression,
 ): CpioEntry[] {
   const root = `lib/modules/${release}`
-  const ending = compression === 'xz' ? '.xz' : ''
-  const stored = modules.map((m) => ({ ...m, path: `${m.path}${ending}` }))
+  const unpacked = new Set(neededBy(UNPACKED_MODULES.split(' '), modules))
+  const stored = modules.map((m) =>
+    compression === 'none' || unpacked.has(m)
+      ? { ...m, stored: m.bytes }
+      : { ...m, path: `${m.path}.xz`, stored: m.packed },
+  )
   const file = (name: string, bytes: Uint8Array): CpioEntry => ({
     path: `${root}/${name}`,
     kind: 'file',
@@ -238,7 +252,7 @@ function moduleEntries(
   })
   const source = modulesRoot(image, release)
   return [
-    ...stored.map((m) => file(m.path, compression === 'xz' ? m.packed : m.bytes)),
+    ...stored.map((m) => file(m.path, m.stored)),
     ...[...moduleIndexes(stored)].map(([name, text]) => file(name, new TextEncoder().encode(text))),
     file('modules.builtin', fileOf(image, `${source}modules.builtin`)),
   ]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { moduleClosure, moduleIndexes, type FoundModule } from './modules.ts'
+import { moduleClosure, moduleIndexes, neededBy, type FoundModule } from './modules.ts'
 
 function module(name: string, depends: string[] = [], softdeps: string[] = []): FoundModule {
   const info = { name, depends, aliases: [`pci:${name}*`], firmware: [], softdeps, vermagic: '' }
@@ -30,6 +30,11 @@ test('moduleClosure puts what is needed first, follows soft dependencies, leaves
 
 test('moduleClosure ends when modules need each other', async () => {
   assert.equal((await moduleClosure(['loop-a'], load)).length, 2)
+})
+
+test('neededBy takes what is named and all that it needs, once, of what there is', () => {
+  const names = (...wanted: string[]) => neededBy(wanted, [...all.values()]).map((m) => m.info.name)
+  assert.deepEqual(names('phy', 'loop_a', 'builtin'), ['phy', 'bus', 'loop_a', 'loop_b'])
 })
 
 test('moduleIndexes writes modules.dep so that the last of a line is loaded first', async () => {

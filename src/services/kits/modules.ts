@@ -52,6 +52,20 @@ export function moduleIndexes(modules: readonly FoundModule[]): Map<string, stri
   ])
 }
 
+/** Of these modules the named ones and all that they need. */
+export function neededBy<T extends FoundModule>(names: readonly string[], modules: readonly T[]): T[] {
+  const byName = new Map(modules.map((m) => [m.info.name, m]))
+  const needed = new Set<T>()
+  const visit = (name: string): void => {
+    const found = byName.get(name)
+    if (!found || needed.has(found)) return
+    needed.add(found)
+    found.info.depends.forEach(visit)
+  }
+  names.forEach(visit)
+  return [...needed]
+}
+
 /** modprobe loads a line of modules.dep from its end, so what is needed first stands last. */
 function dependencyPaths(module: FoundModule, byName: ReadonlyMap<string, FoundModule>): string[] {
   const order: string[] = []
