@@ -1,9 +1,9 @@
 /** Connections to registries: TLS as asked for, proxies, and which addresses are never connected to. */
 import { lookup, type LookupAddress } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
-import { getCACertificates } from 'node:tls'
 import { Agent, EnvHttpProxyAgent, ProxyAgent, type Dispatcher } from 'undici'
 import { AppError } from '../../base/errors.ts'
+import { authorities } from '../authorities.ts'
 
 export interface ProxyConfig {
   /** `http://host:port`; as the environment variables of the same names. */
@@ -114,12 +114,6 @@ export function proxyFromEnvironment(environment: Readonly<Record<string, string
     ...(httpsProxy === undefined ? {} : { httpsProxy }),
     ...(noProxy === undefined ? {} : { noProxy }),
   }
-}
-
-/** Node's own authorities, those that the system trusts, and what a person adds. */
-function authorities(more: string | undefined): string[] {
-  const known = [...getCACertificates('default'), ...getCACertificates('system')]
-  return [...new Set(known), ...(more === undefined ? [] : [more])]
 }
 
 /** Whether a host is this machine by its very name. */

@@ -1,9 +1,10 @@
 /** Plain downloads for imports by URL, with the registry client's rules for redirects, addresses, retries and slow servers. */
 import type { Dispatcher } from 'undici'
 import { AppError, type ErrorCode } from '../../base/errors.ts'
+import { backOff, isConnectionFailure, isPassing } from '../http-answers.ts'
 import { MIN_PROGRESS_BYTES, bodyFrom } from './body.ts'
 import type { Dispatchers } from './dispatch.ts'
-import { backOff, connectionError, isConnectionFailure, isPassing, sender } from './request.ts'
+import { connectionError, sender } from './request.ts'
 
 export interface DownloadOptions {
   readonly attempts: number

@@ -1,7 +1,7 @@
 /** A registry's refusal in words (distribution-spec, "Error Codes"). */
 import type { Dispatcher } from 'undici'
 import { AppError, type ErrorCode } from '../../base/errors.ts'
-import { bodyOf } from './request.ts'
+import { bodyOf } from '../http-answers.ts'
 
 const MAX_ERROR_BYTES = 64 << 10
 

@@ -10,20 +10,12 @@ import type { FetchedManifest, RegistryAccess, RegistryPort, RepositoryName } fr
 import { MIN_PROGRESS_BYTES, bodyFrom } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import { findCredential, type Credential } from './credentials.ts'
+import { backOff, bodyOf, isConnectionFailure, isPassing, isPlainHttpAnswer } from '../http-answers.ts'
 import { Dispatchers, isLoopbackName, proxyFromEnvironment, type ProxyConfig } from './dispatch.ts'
 import { endpointsOf, type Endpoint, type EndpointConfig } from './endpoints.ts'
 import { download } from './download.ts'
 import { registryFailure } from './failure.ts'
-import {
-  backOff,
-  bodyOf,
-  connectionError,
-  isConnectionFailure,
-  isPassing,
-  isPlainHttpAnswer,
-  originOf,
-  sender,
-} from './request.ts'
+import { connectionError, originOf, sender } from './request.ts'
 import { authorize, type Authorization } from './tokens.ts'
 
 export interface RegistryConfig extends EndpointConfig {

@@ -3,7 +3,8 @@ import type { Dispatcher } from 'undici'
 import { AppError } from '../../base/errors.ts'
 import type { Challenge } from './challenge.ts'
 import type { Credential } from './credentials.ts'
-import { bodyOf, originOf, type Send } from './request.ts'
+import { bodyOf } from '../http-answers.ts'
+import { originOf, type Send } from './request.ts'
 
 const MAX_TOKEN_BYTES = 256 << 10
 const DEFAULT_TOKEN_SECONDS = 60
