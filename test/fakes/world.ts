@@ -4,7 +4,7 @@
  */
 import { sleep } from '../../src/base/clock.ts'
 import { AppError } from '../../src/base/errors.ts'
-import { setPower, type PowerPatience, type PowerWire } from '../../src/drivers/bmc/set-power.ts'
+import { setPower, shownState, type PowerPatience, type PowerWire } from '../../src/drivers/bmc/set-power.ts'
 import type { BootService } from '../../src/services/boot/boot.ts'
 import type { GuestAddress, GuestPort, GuestProcess, GuestSession } from '../../src/services/containers/ports.ts'
 import type { BmcPort } from '../../src/services/power/power-port.ts'
@@ -53,7 +53,15 @@ const GOOD: Behaviour = {
   agentHangs: false,
 }
 
-const PATIENCE: PowerPatience = { deadlineMs: 2000, softOffDeadlineMs: 2000, pollMs: 5, offMs: 1, resendMs: 1500 }
+const PATIENCE: PowerPatience = {
+  deadlineMs: 2000,
+  softOffDeadlineMs: 2000,
+  pollMs: 5,
+  offMs: 1,
+  resendMs: 1500,
+  declinedMs: 50,
+  nextWayMs: 500,
+}
 
 /** What a daemon offers to machines; undefined while none lives. */
 export interface Daemon {
@@ -242,7 +250,7 @@ export class FakeMachine {
     return {
       can: new Set(['power', 'boot-override', 'console']),
       address: 'fake',
-      status: () => inTurn(() => wire.read()),
+      status: () => inTurn(async () => shownState(await wire.read())),
       set: (action, signal) => inTurn(() => setPower(wire, action, PATIENCE, signal)),
       setBoot: () => inTurn(() => alive(() => {})),
       console: async ({ signal } = {}) => {

@@ -1,4 +1,4 @@
-/** One suite for every BMC driver: what the power port promises, against ipmi_sim, our simulated BMC and an HTTP power API. */
+/** One suite for every BMC driver: what the power port promises, against ipmi_sim, our simulated BMCs and an HTTP power API. */
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { suite, test } from 'node:test'
@@ -6,9 +6,11 @@ import { AppError } from '../../src/base/errors.ts'
 import { quietLog } from '../../src/base/log.ts'
 import { createHttpBmc } from '../../src/drivers/bmc/http/http-bmc.ts'
 import { createIpmiBmc } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
+import { createRedfishBmc } from '../../src/drivers/bmc/redfish/redfish-bmc.ts'
 import type { BmcPort } from '../../src/services/power/power-port.ts'
 import { startBmcSim } from '../fakes/bmc-sim.ts'
 import { hasProgram, startIpmiSim } from '../fakes/ipmi-sim.ts'
+import { type RedfishSimOptions, startRedfishSim } from '../fakes/redfish-sim.ts'
 
 interface Subject extends AsyncDisposable {
   readonly bmc: BmcPort
@@ -41,6 +43,19 @@ const subjects: { name: string; needs?: string; open(): Promise<Subject> }[] = [
       return subject(ipmi(sim.port), sim, () => sim.trace)
     },
   },
+  { name: 'redfish', open: () => openRedfish({}) },
+  {
+    name: 'redfish with tasks, ETags, action info and transitions',
+    open: () =>
+      openRedfish({
+        resetAnswer: 202,
+        usesActionInfo: true,
+        wantsIfMatch: true,
+        comparesStrongly: true,
+        powerDelayMs: 30,
+      }),
+  },
+  { name: 'redfish without sessions', open: () => openRedfish({ hasNoSessions: true }) },
   { name: 'http', open: openHttp },
 ]
 
@@ -130,6 +145,13 @@ function subject(bmc: BmcPort, sim: AsyncDisposable, trace: () => readonly strin
       await sim[Symbol.asyncDispose]()
     },
   }
+}
+
+async function openRedfish(options: RedfishSimOptions): Promise<Subject> {
+  const sim = await startRedfishSim(options)
+  const { origin } = sim
+  const bmc = createRedfishBmc({ origin, user: 'admin', password: 'secret', log: quietLog, patience, paceMs: 0 })
+  return subject(bmc, sim, () => sim.trace)
 }
 
 async function openHttp(): Promise<Subject> {

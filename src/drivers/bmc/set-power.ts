@@ -3,12 +3,26 @@ import { sleep } from '../../base/clock.ts'
 import { AppError } from '../../base/errors.ts'
 import type { PowerAction, PowerState } from '../../services/power/power-port.ts'
 
+/** What a BMC shows. A machine that is on its way is neither on nor off yet. */
+export type PowerReading = PowerState | 'turning-on' | 'turning-off'
+
+/**
+ * What became of a command: `lost` when the answer did not come and it may have been done; `declined` when it was not done and may be
+ * at another time (busy, in POST, another session writes).
+ */
+export type PowerWritten = 'taken' | 'lost' | { readonly declined: AppError }
+
 export interface PowerWire {
   /** For messages. */
   readonly address: string
-  read(signal?: AbortSignal): Promise<PowerState>
-  /** `lost` when the answer did not come: it may have been done. Throws AppError when it certainly was not. */
-  write(action: 'on' | 'off' | 'soft-off', signal?: AbortSignal): Promise<'taken' | 'lost'>
+  read(signal?: AbortSignal): Promise<PowerReading>
+  /**
+   * @param way which of the ways to do it, from 0
+   * @throws {AppError} when it was not done and never will be
+   */
+  write(action: 'on' | 'off' | 'soft-off', signal: AbortSignal | undefined, way: number): Promise<PowerWritten>
+  /** How many ways there are; the next one is tried when a command was taken and nothing happened. Default 1. */
+  ways?(action: 'on' | 'off' | 'soft-off'): number
 }
 
 export interface PowerPatience {
@@ -22,6 +36,10 @@ export interface PowerPatience {
   readonly offMs: number
   /** After a lost answer the command is sent once more if nothing has changed by then, milliseconds. */
   readonly resendMs: number
+  /** A command that was declined is sent again after this, milliseconds. */
+  readonly declinedMs: number
+  /** A command that was taken and shows nothing after this gives way to the next way, milliseconds. */
+  readonly nextWayMs: number
 }
 
 export const POWER_PATIENCE: PowerPatience = {
@@ -30,10 +48,17 @@ export const POWER_PATIENCE: PowerPatience = {
   pollMs: 500,
   offMs: 2000,
   resendMs: 15_000,
+  declinedMs: 2000,
+  nextWayMs: 20_000,
+}
+
+/** A reading in the words of the power port. */
+export function shownState(reading: PowerReading): PowerState {
+  return isTurning(reading) ? 'unknown' : reading
 }
 
 /**
- * Brings the machine to the state that `action` ends in; nothing is sent when it is there already.
+ * Brings the machine to the state that `action` ends in; nothing is sent when it is there already, and none while it is on its way.
  *
  * A cycle is off, seen, and on: both halves can be read back, so that a lost answer never makes two cycles of one, which the BMC's
  * own "power cycle" cannot promise (its effect cannot be seen once it is over).
@@ -45,7 +70,7 @@ export async function setPower(
   patience: PowerPatience,
   signal?: AbortSignal,
 ): Promise<void> {
-  const now = await wire.read(signal)
+  const now = await settled(wire, patience, signal)
   if (action === 'cycle') {
     if (now !== 'off') {
       await reach(wire, 'off', 'off', patience.deadlineMs, patience, signal)
@@ -59,18 +84,34 @@ export async function setPower(
   await reach(wire, action, target, deadlineMs, patience, signal)
 }
 
+/** The state once the machine is on its way no more, or what it is after the deadline. */
+async function settled(wire: PowerWire, patience: PowerPatience, signal?: AbortSignal): Promise<PowerReading> {
+  const endMs = performance.now() + patience.deadlineMs
+  let now = await wire.read(signal)
+  while (isTurning(now) && performance.now() < endMs) {
+    await sleep(patience.pollMs, signal)
+    const next = await tryRead(wire, signal)
+    if ('state' in next) now = next.state
+  }
+  return now
+}
+
 async function reach(
   wire: PowerWire,
   action: 'on' | 'off' | 'soft-off',
   target: PowerState,
   deadlineMs: number,
-  { pollMs, resendMs }: PowerPatience,
+  patience: PowerPatience,
   signal?: AbortSignal,
 ): Promise<void> {
+  const { pollMs } = patience
   const startMs = performance.now()
-  let outcome = await wire.write(action, signal)
-  let mayResend = outcome === 'lost'
-  let last: { state: PowerState } | { error: AppError } | undefined
+  let outcome: PowerWritten | undefined = await write(0)
+  if (outcome === undefined) return
+  let sentMs = startMs
+  let way = 0
+  let wasResent = false
+  let last: Reading | undefined
   for (
     let pauseMs = Math.min(50, pollMs);
     performance.now() - startMs < deadlineMs;
@@ -78,26 +119,65 @@ async function reach(
   ) {
     last = await tryRead(wire, signal)
     if ('state' in last && last.state === target) return
-    if (mayResend && 'state' in last && performance.now() - startMs >= resendMs) {
-      mayResend = false
-      outcome = await wire.write(action, signal)
+    const again = 'state' in last && !isTurning(last.state) ? nextWay(performance.now() - sentMs) : undefined
+    if (again !== undefined) {
+      wasResent ||= outcome === 'lost'
+      way = again
+      sentMs = performance.now()
+      outcome = await write(way)
+      if (outcome === undefined) return
     }
     await sleep(pauseMs, signal)
   }
   const cannot = `Cannot bring the machine of BMC "${wire.address}" to "${target}"`
-  const took =
-    outcome === 'taken' ? `the BMC took the command "${action}"` : `the BMC did not answer the command "${action}"`
   const seen = last && 'state' in last ? `it still says "${last.state}"` : 'its state cannot be read'
-  const cause = last && 'error' in last ? { cause: last.error } : {}
-  throw new AppError('timeout', `${cannot}: ${took} and after ${Math.round(deadlineMs / 1000)} s ${seen}`, cause)
+  const cause = typeof outcome === 'object' ? outcome.declined : last && 'error' in last ? last.error : undefined
+  throw new AppError(
+    'timeout',
+    `${cannot}: ${told(outcome, action)} and after ${Math.round(deadlineMs / 1000)} s ${seen}`,
+    cause && { cause },
+  )
+
+  /** Undefined when the command was refused and the machine is where it should be all the same. */
+  async function write(which: number): Promise<PowerWritten | undefined> {
+    try {
+      return await wire.write(action, signal, which)
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error
+      const seen = await tryRead(wire, signal).catch(() => undefined)
+      if (seen && 'state' in seen && seen.state === target) return undefined
+      throw error
+    }
+  }
+
+  /** The way to send the command again by, when it is time to. */
+  function nextWay(sinceMs: number): number | undefined {
+    if (typeof outcome === 'object') return sinceMs >= patience.declinedMs ? way : undefined
+    if (outcome === 'lost' && !wasResent) return sinceMs >= patience.resendMs ? way : undefined
+    const hasNext = way + 1 < (wire.ways?.(action) ?? 1)
+    return hasNext && sinceMs >= patience.nextWayMs ? way + 1 : undefined
+  }
 }
 
+function told(outcome: PowerWritten | undefined, action: string): string {
+  if (typeof outcome === 'object') return `the BMC declined the command "${action}" each time`
+  return outcome === 'lost' ? `the BMC did not answer the command "${action}"` : `the BMC took the command "${action}"`
+}
+
+function isTurning(reading: PowerReading): reading is 'turning-on' | 'turning-off' {
+  return reading === 'turning-on' || reading === 'turning-off'
+}
+
+type Reading = { readonly state: PowerReading } | { readonly error: AppError }
+
+const DEAF: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'exhausted'])
+
 /** BMCs are often deaf for some seconds while power changes; that is no reason to give up before the deadline. */
-async function tryRead(wire: PowerWire, signal?: AbortSignal): Promise<{ state: PowerState } | { error: AppError }> {
+async function tryRead(wire: PowerWire, signal?: AbortSignal): Promise<Reading> {
   try {
     return { state: await wire.read(signal) }
   } catch (error) {
-    if (error instanceof AppError && (error.code === 'unreachable' || error.code === 'timeout')) return { error }
+    if (error instanceof AppError && DEAF.has(error.code)) return { error }
     throw error
   }
 }

@@ -6,7 +6,7 @@ import { Agent, request } from 'undici'
 import { AppError, systemCode } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import type { BmcPort, BootOverride, PowerState } from '../../../services/power/power-port.ts'
-import { POWER_PATIENCE, setPower, type PowerPatience, type PowerWire } from '../set-power.ts'
+import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
 import { Turns } from '../turns.ts'
 
 export interface HttpBmcOptions {
@@ -96,7 +96,7 @@ export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: 
   return {
     can: new Set(['power', 'boot-override', 'cycle']),
     address,
-    status: (signal) => turns.take(() => wire.read(signal), signal),
+    status: (signal) => turns.take(async () => shownState(await wire.read(signal)), signal),
     set: (action, signal) =>
       turns.take(() => {
         if (action === 'soft-off') throw cannot(address, 'shut down an operating system')

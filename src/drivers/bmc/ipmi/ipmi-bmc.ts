@@ -7,7 +7,7 @@ import { COMMANDS } from '../../../wire/ipmi/commands.ts'
 import { COMPLETION } from '../../../wire/ipmi/completion.ts'
 import { MAX_PASSWORD_BYTES, MAX_USER_BYTES } from '../../../wire/ipmi/keys.ts'
 import { RMCP_PORT } from '../../../wire/rmcp/rmcp.ts'
-import { POWER_PATIENCE, setPower, type PowerPatience, type PowerWire } from '../set-power.ts'
+import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
 import { Turns } from '../turns.ts'
 import { setBootOverride } from './boot-override.ts'
 import { Commander } from './commander.ts'
@@ -70,7 +70,7 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
   return {
     can: new Set(['power', 'boot-override', 'console', 'soft-off', 'cycle']),
     address,
-    status: (signal) => inTurn(() => wire.read(signal), signal),
+    status: (signal) => inTurn(async () => shownState(await wire.read(signal)), signal),
     set: (action, signal) => inTurn(() => setPower(wire, action, patience, signal), signal),
     setBoot: (override, signal) => inTurn(() => setBootOverride(commander, override, address, log, signal), signal),
     console: ({ takeOver = false, signal } = {}) =>
