@@ -19,6 +19,7 @@ import { createLogDirectory } from '../drivers/logs/directory.ts'
 import { createRegistry } from '../drivers/registry/registry.ts'
 import { openSecretBox } from '../drivers/secrets/secret-box.ts'
 import { makeDirectory, readOrMakeFile } from '../drivers/files.ts'
+import { presenceOf } from '../drivers/presence/presence.ts'
 import { createPacker } from '../drivers/export/packer.ts'
 import { createGuestPort } from '../drivers/ssh/guest.ts'
 import { createBootStore } from '../drivers/store/sqlite/boots.ts'
@@ -39,6 +40,7 @@ import { createConsole } from '../services/console/console.ts'
 import { createAgent } from '../services/containers/agent.ts'
 import { createContainers, type ContainersService } from '../services/containers/containers.ts'
 import { createExec } from '../services/containers/exec.ts'
+import { createSystem } from '../services/containers/system.ts'
 import { createSnapshots } from '../services/containers/snapshots.ts'
 import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
@@ -105,6 +107,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   })
 
   // Machines
+  let leasedIp: (macs: readonly string[]) => string | undefined = () => undefined
+  const guest = createGuestPort(log)
   const power = stack.use(
     createPower({
       log,
@@ -112,7 +116,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       events,
       intents: createIntentStore(database.db, now),
       passwordOf: machineStore.bmcPassword,
-      openBmc: (machine, password) => openBmc(machine.bmc!, password, log.with({ machine: machine.name })),
+      system: createSystem({ guest, boots, leasedIp: (macs) => leasedIp(macs), presenceOf }),
+      openBmc: ({ bmc, name, macs }, password) => openBmc(bmc!, password, log.with({ machine: name }), { macs }),
     }),
   )
   await power.recover()
@@ -173,14 +178,13 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     onBootEnd: roots.drop,
     nbd: { host: iface?.address ?? '127.0.0.1', port: config.nbdPort, connections: NBD_CONNECTIONS },
   })
-  let leasedIp: (macs: readonly string[]) => string | undefined = () => undefined
   const machines = createMachines({
     store: machineStore,
     checkBmc: parseBmcUrl,
     leasedIp: (macs) => leasedIp(macs),
     now,
   })
-  const agent = createAgent({ log, guest: createGuestPort(log), boots, logs })
+  const agent = createAgent({ log, guest, boots, logs })
   containers = stack.use(
     createContainers({
       log,

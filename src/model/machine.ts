@@ -40,7 +40,11 @@ export const machineSpec = z
     labels: labels.default({}),
     firmware: z.enum(['bios', 'uefi']).optional().describe('learned from its DHCP requests when absent'),
     memoryMiB: z.int().positive().optional().describe('learned at its first boot when absent'),
-    bmc: z.string().max(1024).optional().describe('ipmi://USER@HOST[:PORT] or http://HOST:PORT; never with a password'),
+    bmc: z
+      .string()
+      .max(1024)
+      .optional()
+      .describe('such as ipmi://USER@HOST[:PORT], http://HOST:PORT, wol:; never with a password'),
     bmcPassword: z.string().max(256).optional().describe('write only'),
     enabled: z.boolean().default(true),
   })

@@ -22,6 +22,7 @@ import { runOptions, type RunOptions } from '../../src/model/container.ts'
 import { createBoot, type BootFile } from '../../src/services/boot/boot.ts'
 import { openDirectory } from '../../src/services/boot/directory.ts'
 import { createConsole } from '../../src/services/console/console.ts'
+import { createSystem } from '../../src/services/containers/system.ts'
 import { createAgent } from '../../src/services/containers/agent.ts'
 import { createContainers, type ContainersService } from '../../src/services/containers/containers.ts'
 import type { Patience } from '../../src/services/containers/step.ts'
@@ -115,6 +116,13 @@ export async function openSmallSite(options: SiteOptions) {
     intents,
     now,
     settleMs: 2000,
+    unseen: { silenceMs: 300, pollMs: 5 },
+    system: createSystem({
+      guest: guestPortOf(world, dead),
+      boots,
+      leasedIp: () => undefined,
+      presenceOf: (_target, macs) => Promise.resolve(world.presenceOf(macs)),
+    }),
     passwordOf: machineStore.bmcPassword,
     openBmc: (machine) => world.machines.get(machine.macs[0]!)!.port(dead),
   })

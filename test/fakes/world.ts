@@ -7,7 +7,7 @@ import { AppError } from '../../src/base/errors.ts'
 import { setPower, shownState, type PowerPatience, type PowerWire } from '../../src/drivers/bmc/set-power.ts'
 import type { BootService } from '../../src/services/boot/boot.ts'
 import type { GuestAddress, GuestPort, GuestProcess, GuestSession } from '../../src/services/containers/ports.ts'
-import type { BmcPort } from '../../src/services/power/power-port.ts'
+import type { BmcPort, PowerState } from '../../src/services/power/power-port.ts'
 
 /** What a machine and what boots on it do. Every field may be changed while it runs. */
 export interface Behaviour {
@@ -19,6 +19,8 @@ export interface Behaviour {
   losesReplies: boolean
   /** Says nothing at all. */
   isDeaf: boolean
+  /** Can only be woken, as by Wake-on-LAN. */
+  onlyWakes: boolean
   /** Its console never opens. */
   consoleHangs: boolean
   /** The last stage that the boot reaches. */
@@ -41,6 +43,7 @@ const GOOD: Behaviour = {
   ignores: 'nothing',
   losesReplies: false,
   isDeaf: false,
+  onlyWakes: false,
   consoleHangs: false,
   bootsTo: 'running',
   fails: undefined,
@@ -83,6 +86,12 @@ export class World {
     return [...this.machines.values()].find((machine) => machine.ip === ip)
   }
 
+  /** What the network shows of a machine. */
+  presenceOf(macs: readonly string[]): PowerState {
+    const machine = this.machines.get(macs[0]!)
+    return machine?.isOn && machine.isOnNetwork ? 'on' : 'off'
+  }
+
   /** Pulls every plug: nothing runs after this. */
   end(): void {
     for (const machine of this.machines.values()) machine.unplug()
@@ -100,6 +109,8 @@ export class FakeMachine {
   /** Output of the workload of this power-on. */
   output = ''
   workloadEnded = false
+  /** It has asked for an address since it was switched on. */
+  isOnNetwork = false
   /** Its firmware found no server and stopped asking, at some time. */
   hasGivenUp = false
   booted = Promise.withResolvers<void>()
@@ -131,6 +142,7 @@ export class FakeMachine {
     this.isOn = isOn
     if (!isOn) return
     this.output = ''
+    this.isOnNetwork = false
     this.workloadEnded = false
     this.#signalled = Promise.withResolvers()
     const { signal } = this.#life
@@ -188,6 +200,7 @@ export class FakeMachine {
     }
     let token = ''
     if (does.bootsTo === 'nothing') return
+    this.isOnNetwork = true
     await reaches('dhcp', (boot) => boot.seen(this.mac, 'dhcp', { ip: this.ip, firmware: 'uefi' }))
     await reaches('tftp', (boot) => boot.seen(this.mac, 'tftp', {}))
     for (;;) {
@@ -248,10 +261,15 @@ export class FakeMachine {
       return mine
     }
     return {
-      can: new Set(['power', 'boot-override', 'console']),
+      can: new Set(this.does.onlyWakes ? ['power-on', 'console'] : ['power', 'boot-override', 'console']),
       address: 'fake',
-      status: () => inTurn(async () => shownState(await wire.read())),
-      set: (action, signal) => inTurn(() => setPower(wire, action, PATIENCE, signal)),
+      status: () =>
+        inTurn(() => (this.does.onlyWakes ? Promise.resolve('unknown' as const) : wire.read().then(shownState))),
+      set: (action, signal) =>
+        inTurn(async () => {
+          if (this.does.onlyWakes) return void (await wire.write('on', signal))
+          await setPower(wire, action, PATIENCE, signal)
+        }),
       setBoot: () => inTurn(() => alive(() => {})),
       console: async ({ signal } = {}) => {
         if (this.does.consoleHangs) return new Promise<never>(() => {})

@@ -1,5 +1,7 @@
-/** One suite for every BMC driver: what the power port promises, against ipmi_sim, our simulated BMCs and an HTTP power API. */
+/** One suite for every BMC driver: what the power port promises, against ipmi_sim, our simulated BMCs, an HTTP power API and what listens for magic packets. */
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { suite, test } from 'node:test'
 import { AppError } from '../../src/base/errors.ts'
@@ -7,6 +9,7 @@ import { quietLog } from '../../src/base/log.ts'
 import { createHttpBmc } from '../../src/drivers/bmc/http/http-bmc.ts'
 import { createIpmiBmc } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
 import { createRedfishBmc } from '../../src/drivers/bmc/redfish/redfish-bmc.ts'
+import { createWolBmc } from '../../src/drivers/bmc/wol/wol-bmc.ts'
 import type { BmcPort } from '../../src/services/power/power-port.ts'
 import { startBmcSim } from '../fakes/bmc-sim.ts'
 import { hasProgram, startIpmiSim } from '../fakes/ipmi-sim.ts'
@@ -57,12 +60,14 @@ const subjects: { name: string; needs?: string; open(): Promise<Subject> }[] = [
   },
   { name: 'redfish without sessions', open: () => openRedfish({ hasNoSessions: true }) },
   { name: 'http', open: openHttp },
+  { name: 'wol', open: openWol },
 ]
 
 for (const { name, needs, ...make } of subjects)
   suite(`a BMC: ${name}`, { skip: needs && !hasProgram(needs) ? `no ${needs} here` : false }, () => {
     test('on, off and cycle are seen to be done, and nothing is sent twice or for nothing', async () => {
       await using it = await make.open()
+      if (!it.bmc.can.has('power')) return
       assert.equal(await it.bmc.status(), 'off')
       await it.bmc.set('off')
       assert.deepEqual(it.trace(), [])
@@ -81,12 +86,28 @@ for (const { name, needs, ...make } of subjects)
 
     test('operations that are asked together are done one after the other', async () => {
       await using it = await make.open()
+      if (!it.bmc.can.has('power')) return
       await Promise.all([it.bmc.set('on'), it.bmc.set('off'), it.bmc.set('on'), it.bmc.status()])
       assert.deepEqual(it.trace(), ['on', 'off', 'on'])
     })
 
+    test('what can only switch on does so, says no state, and refuses the rest', async () => {
+      await using it = await make.open()
+      if (it.bmc.can.has('power')) return
+      assert.ok(it.bmc.can.has('power-on'))
+      assert.equal(await it.bmc.status(), 'unknown')
+      await it.bmc.set('on')
+      assert.deepEqual(it.trace(), ['on'])
+      for (const action of ['off', 'cycle', 'soft-off'] as const)
+        await assert.rejects(it.bmc.set(action), { code: 'unsupported' })
+    })
+
     test('PXE once can be asked for', async () => {
       await using it = await make.open()
+      if (!it.bmc.can.has('boot-override'))
+        return await assert.rejects(it.bmc.setBoot({ device: 'pxe', firmware: 'uefi', once: true }), {
+          code: 'unsupported',
+        })
       for (const firmware of ['bios', 'uefi'] as const) await it.bmc.setBoot({ device: 'pxe', firmware, once: true })
       await it.bmc.setBoot({ device: 'none', firmware: 'uefi', once: true })
     })
@@ -168,6 +189,23 @@ async function openHttp(): Promise<Subject> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const bmc = createHttpBmc({ url: `http://127.0.0.1:${portOf(server)}`, log: quietLog, patience })
   const stop = { [Symbol.asyncDispose]: () => new Promise<void>((resolve) => void server.close(() => resolve())) }
+  return subject(bmc, stop, () => trace)
+}
+
+/** Copies of a magic packet that come together are one waking. */
+async function openWol(): Promise<Subject> {
+  const trace: string[] = []
+  const socket = createSocket('udp4')
+  let lastMs = -Infinity
+  socket.on('message', () => {
+    if (performance.now() - lastMs > 1000) trace.push('on')
+    lastMs = performance.now()
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const ports = [socket.address().port]
+  const bmc = createWolBmc({ macs: ['52:54:00:00:00:01'], broadcast: '127.0.0.1', ports, log: quietLog })
+  const stop = { [Symbol.asyncDispose]: () => new Promise<void>((resolve) => void socket.close(() => resolve())) }
   return subject(bmc, stop, () => trace)
 }
 

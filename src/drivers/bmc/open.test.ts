@@ -30,6 +30,15 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
   { name: 'another scheme', url: 'ftp://h', error: /"ftp" is no kind of BMC/ },
   { name: 'no URL', url: '10.0.3.7', error: /looks like ipmi:/ },
   { name: 'a lone percent sign', url: 'ipmi://a%zz@h', error: /percent sign/ },
+  { name: 'Wake-on-LAN of the machine itself', url: 'wol:', value: { kind: 'wol', macs: [] } },
+  {
+    name: 'Wake-on-LAN of two cards, somewhere',
+    url: 'wol://52-54-00-12-34-AB,52:54:00:12:34:57?broadcast=10.0.3.255',
+    value: { kind: 'wol', macs: ['52:54:00:12:34:ab', '52:54:00:12:34:57'], broadcast: '10.0.3.255' },
+  },
+  { name: 'Wake-on-LAN of a host', url: 'wol://m7', error: /"m7" is not a MAC address/ },
+  { name: 'Wake-on-LAN to a name', url: 'wol:?broadcast=lab', error: /"lab" is not an IPv4 address/ },
+  { name: 'Wake-on-LAN with more', url: 'wol:?via=eth0', error: /"via" is no parameter/ },
   { name: 'a path on ipmi', url: 'ipmi://admin@h/x', error: /more after the address/ },
 ]
 for (const c of cases)
@@ -44,6 +53,13 @@ for (const c of cases)
       },
     )
   })
+
+test('openBmc refuses a password that is none of SecureOn, and does not repeat it', () => {
+  assert.throws(
+    () => openBmc('wol:', 'canary', quietLog),
+    (e: Error) => /one of SecureOn looks like/.test(e.message) && !e.message.includes('canary'),
+  )
+})
 
 test('openBmc refuses what IPMI cannot carry, without the password in the message', () => {
   const refuse = (url: string, password: string | undefined, error: RegExp) =>

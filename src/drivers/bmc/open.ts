@@ -1,5 +1,4 @@
-/** From a BMC's URL to its driver. */
-import { isIP } from 'node:net'
+/** From a BMC's URL to its driver. Each driver reads its own URL. */
 import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { BmcPort } from '../../services/power/power-port.ts'
@@ -7,16 +6,23 @@ import { RMCP_PORT } from '../../wire/rmcp/rmcp.ts'
 import { createHttpBmc } from './http/http-bmc.ts'
 import type { SessionBudget } from './ipmi/session-budget.ts'
 import { createIpmiBmc } from './ipmi/ipmi-bmc.ts'
+import { parseUserAtHost, type UserAtHost } from './user-at-host.ts'
+import { createWolBmc, parseWolUrl, WOL_FORM, type WolUrl } from './wol/wol-bmc.ts'
 
-export type BmcUrl =
-  | { readonly kind: 'ipmi'; readonly host: string; readonly port: number; readonly user: string }
-  | { readonly kind: 'http'; readonly url: string }
+export type BmcUrl = ({ readonly kind: 'ipmi' } & UserAtHost) | { readonly kind: 'http'; readonly url: string } | WolUrl
 
-const FORMS = 'ipmi://USER@HOST[:PORT] or http://HOST[:PORT][/PATH]'
+const IPMI_FORM = 'ipmi://USER@HOST[:PORT]'
+const FORMS = [IPMI_FORM, 'http://HOST[:PORT][/PATH]', WOL_FORM].join(' or ')
+
+const PARSERS: Readonly<Record<string, (text: string) => BmcUrl>> = {
+  ipmi: (text) => ({ kind: 'ipmi', ...parseUserAtHost(text, IPMI_FORM, RMCP_PORT) }),
+  http: parseHttp,
+  https: parseHttp,
+  wol: parseWolUrl,
+}
 
 /**
- * Reads `ipmi://user@host[:port]` (port 623 by default; IPv6 in brackets) and `http[s]://host[:port][/path]`.
- * The message of an error never repeats a URL that may hold a password.
+ * Reads the URL of a BMC. The message of an error never repeats a URL that may hold a password.
  * @throws {AppError} `invalid`
  */
 export function parseBmcUrl(text: string): BmcUrl {
@@ -26,71 +32,53 @@ export function parseBmcUrl(text: string): BmcUrl {
       'invalid',
       'Cannot use a BMC URL with a password in it: URLs end in logs and process lists; give the password apart',
     )
-  if (!URL.canParse(text)) throw new AppError('invalid', `Cannot read BMC URL "${text}"; it looks like ${FORMS}`)
-  const url = new URL(text)
-  if (url.hash || (url.protocol === 'ipmi:' && (url.search || !/^\/?$/.test(url.pathname))))
-    throw new AppError(
-      'invalid',
-      `Cannot read BMC URL "${text}": there is more after the address; it looks like ${FORMS}`,
-    )
-  switch (url.protocol) {
-    case 'ipmi:':
-      return parseIpmi(url, text)
-    case 'http:':
-    case 'https:':
-      if (url.username)
-        throw new AppError('invalid', `Cannot use a user in BMC URL "${text}": the power API knows none`)
-      return { kind: 'http', url: url.href }
-    default:
-      throw new AppError(
-        'invalid',
-        `Cannot read BMC URL "${text}": "${url.protocol.slice(0, -1)}" is no kind of BMC; it looks like ${FORMS}`,
-      )
-  }
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase()
+  const parse = scheme !== undefined && Object.hasOwn(PARSERS, scheme) ? PARSERS[scheme] : undefined
+  if (parse) return parse(text)
+  const why = scheme === undefined || !URL.canParse(text) ? '' : `"${scheme}" is no kind of BMC; `
+  throw new AppError('invalid', `Cannot read BMC URL "${text}": ${why}it looks like ${FORMS}`)
+}
+
+export interface BmcDeps {
+  /** Bounds the IPMI sessions of all BMCs that share it. */
+  readonly budget?: SessionBudget
+  /** MAC addresses of the machine, for drivers that speak to its network cards. */
+  readonly macs?: readonly string[]
 }
 
 /**
  * Opens the driver for a URL. Nothing is sent before the first operation.
  * @param password of the URL's user; undefined for BMCs without
- * @param budget bounds the IPMI sessions of all BMCs that share it
- * @throws {AppError} `invalid` as parseBmcUrl and createIpmiBmc
+ * @throws {AppError} `invalid` as parseBmcUrl and the drivers
  */
 export function openBmc(
   url: string,
   password: string | undefined,
   log: Log,
-  { budget }: { budget?: SessionBudget } = {},
+  { budget, macs = [] }: BmcDeps = {},
 ): BmcPort {
   const parsed = parseBmcUrl(url)
-  if (parsed.kind === 'http') return createHttpBmc({ url: parsed.url, log })
-  if (password === undefined)
+  const needPassword = (): string => {
+    if (password !== undefined) return password
     throw new AppError('invalid', `Cannot use BMC "${url}" without a password; give it apart from the URL`)
-  return createIpmiBmc({ ...parsed, password, log, budget })
-}
-
-function parseIpmi(url: URL, text: string): BmcUrl {
-  // The URL class keeps hosts of schemes that it does not know as they are written: brackets and percent signs included.
-  const host = decode(url.hostname.replace(/^\[(.*)\]$/, '$1'), text)
-  if (host === '' || (host.includes(':') && isIP(host) !== 6))
-    throw new AppError('invalid', `Cannot read BMC URL "${text}": it has no host; it looks like ${FORMS}`)
-  if (url.username === '')
-    throw new AppError('invalid', `Cannot read BMC URL "${text}": it names no user; it looks like ${FORMS}`)
-  return {
-    kind: 'ipmi',
-    host,
-    port: url.port === '' ? RMCP_PORT : Number(url.port),
-    user: decode(url.username, text),
+  }
+  switch (parsed.kind) {
+    case 'http':
+      return createHttpBmc({ url: parsed.url, log })
+    case 'ipmi':
+      return createIpmiBmc({ ...parsed, password: needPassword(), log, budget })
+    case 'wol':
+      return createWolBmc({ ...parsed, macs: parsed.macs.length > 0 ? parsed.macs : macs, password, log })
+    default:
+      return parsed satisfies never
   }
 }
 
-function decode(part: string, text: string): string {
-  try {
-    return decodeURIComponent(part)
-  } catch (cause) {
-    throw new AppError(
-      'invalid',
-      `Cannot read BMC URL "${text}": "${part}" has a percent sign that stands for nothing`,
-      { cause },
-    )
-  }
+function parseHttp(text: string): BmcUrl {
+  const wrong = (why: string) => new AppError('invalid', `Cannot read BMC URL "${text}": ${why}`)
+  if (!URL.canParse(text)) throw wrong('it looks like http://HOST[:PORT][/PATH]')
+  const url = new URL(text)
+  if (url.hash) throw wrong('there is more after the address')
+  if (url.username) throw wrong('it names a user, and the power API knows none')
+  return { kind: 'http', url: url.href }
 }

@@ -118,7 +118,7 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
     const isOfFirst = open !== undefined && open.createdAt < (container.bootedAgainAt ?? 0)
     if (isOfFirst) await boot.end(open.token)
     if (!open || isOfFirst) {
-      await power.set(machine, 'off', intent)
+      await power.set(machine, 'off', { ...intent, unknownIsOff: true })
       const firmware = machine.firmware ?? 'uefi'
       await power.setBoot(machine, { device: 'pxe', firmware, once: true }, live.signal)
       // Nobody had it open: a new boot has it under a name of its own.

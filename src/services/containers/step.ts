@@ -77,9 +77,9 @@ export function createTools(deps: LifecycleDeps) {
   const { store, log, power } = deps
   const patience: Patience = { ...PATIENCE, ...deps.patience }
 
-  async function isOffNow({ live }: Turn, machine: StoredMachine): Promise<boolean> {
+  async function isOffNow({ live }: Turn, machine: StoredMachine, isLeaving: boolean): Promise<boolean> {
     try {
-      return (await power.status(machine, live.signal)) === 'off'
+      return (await power.status(machine, live.signal, isLeaving)) === 'off'
     } catch (error) {
       live.signal.throwIfAborted()
       log.debug('power state not read', { machine: machine.name, why: explain(error) })
@@ -110,12 +110,15 @@ export function createTools(deps: LifecycleDeps) {
       return preparing
     },
 
-    /** True when the machine is off, seen twice. A BMC that does not answer says nothing. */
-    async isOff(turn: Turn, machine: StoredMachine): Promise<boolean> {
-      if (!(await isOffNow(turn, machine))) return false
+    /**
+     * True when the machine is off, seen twice. A BMC that does not answer says nothing.
+     * @param isLeaving it was told to switch itself off
+     */
+    async isOff(turn: Turn, machine: StoredMachine, isLeaving = false): Promise<boolean> {
+      if (!(await isOffNow(turn, machine, isLeaving))) return false
       const { live } = turn
       await live.waitFor(new Promise(() => {}), patience.confirmOffMs)
-      return isOffNow(turn, machine)
+      return isOffNow(turn, machine, isLeaving)
     },
 
     /**

@@ -100,7 +100,7 @@ export function createStopping(deps: LifecycleDeps, { machineOf, preparedOf, mov
       const { news } = live
       const seen = await store.byId(container.id)
       if (!seen || seen.exitCode !== undefined) return true
-      if (container.mode === 'os' && (await isOff(turn, machine))) {
+      if (container.mode === 'os' && (await isOff(turn, machine, true))) {
         await store.patch(container.id, (last) => (last.exitCode === undefined ? { exitCode: 0 } : undefined))
         return true
       }

@@ -1,4 +1,6 @@
 import type { PowerAction } from '../../model/machine.ts'
+import type { StoredMachine } from '../machines/ports.ts'
+import type { PowerState } from './power-port.ts'
 
 /** A power action that was asked for: written before it is sent, ended when it was observed or has failed (P4). */
 export interface PowerIntent {
@@ -15,4 +17,16 @@ export interface IntentStore {
   end(intentId: number, result: { state: 'done' } | { state: 'failed'; cause: string }): Promise<void>
   /** Intents whose outcome nobody has seen: a daemon left them behind when it ended. */
   unfinished(): Promise<PowerIntent[]>
+}
+
+/** What runs on a machine, as far as it can be reached without a BMC: eyes and off-switch of machines whose BMC can only switch on. */
+export interface SystemPort {
+  /**
+   * Whether the machine is on its network: `on` when it answers, `off` when nothing there has its address, `unknown` when its address is
+   * not known, another machine has it, or nothing can be concluded. Takes up to 10 s.
+   * @throws {AppError} unreachable when the server itself is cut off
+   */
+  presence(machine: StoredMachine, signal?: AbortSignal): Promise<PowerState>
+  /** Asks our agent on the machine to switch it off; an operating system shuts down first. @throws {AppError} unreachable, bad_peer */
+  powerOff(machine: StoredMachine, signal?: AbortSignal): Promise<void>
 }

@@ -7,10 +7,11 @@ export type PowerState = 'on' | 'off' | 'unknown'
 export type PowerAction = 'on' | 'off' | 'cycle' | 'soft-off'
 
 /**
- * `power` is status, on and off; `cycle` and `soft-off` are the actions of that name; `boot-override` is `setBoot`; `console` is
- * serial over LAN.
+ * `power` is status, on and off, each read back; `power-on` is on alone, for what can neither switch off nor tell the state: its
+ * status is `unknown`, and `set('on')` resolves when it was sent. `cycle` and `soft-off` are the actions of that name; `boot-override`
+ * is `setBoot`; `console` is serial over LAN.
  */
-export type BmcCapability = 'power' | 'boot-override' | 'console' | 'soft-off' | 'cycle'
+export type BmcCapability = 'power' | 'power-on' | 'boot-override' | 'console' | 'soft-off' | 'cycle'
 
 export interface BootOverride {
   /** `none` takes an override back: the machine boots as its firmware is set. */
@@ -35,7 +36,7 @@ export interface BmcPort extends AsyncDisposable {
   status(signal?: AbortSignal): Promise<PowerState>
 
   /**
-   * Brings the machine to the state and returns when the BMC has shown it, not when it took the command.
+   * Brings the machine to the state and returns when the BMC has shown it, not when it took the command (but see `power-on`).
    *
    * The state is read first: nothing is sent to a machine that is there already. `cycle` is off, seen to be off, then on; of a
    * machine that is off it is `on`. A command whose answer was lost is not sent again before the state was read.

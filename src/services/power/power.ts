@@ -12,7 +12,8 @@ import type { Log } from '../../base/log.ts'
 import type { EventBus } from '../ports.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { BmcPort, BootOverride, PowerAction, PowerState } from './power-port.ts'
-import type { IntentStore, PowerIntent } from './ports.ts'
+import type { IntentStore, PowerIntent, SystemPort } from './ports.ts'
+import { createUnseenPower } from './unseen.ts'
 
 export interface PowerDeps {
   readonly log: Log
@@ -21,20 +22,41 @@ export interface PowerDeps {
   /** @throws {AppError} invalid when the machine's BMC address cannot be used */
   readonly openBmc: (machine: StoredMachine, password: string | undefined) => BmcPort
   readonly passwordOf: (machineId: string) => Promise<string | undefined>
+  readonly system: SystemPort
   readonly now: Now
   /** How long a BMC may take to show the effect of a command that it took, milliseconds. */
   readonly settleMs?: number
+  /** See unseen.ts. */
+  readonly unseen?: { readonly silenceMs?: number; readonly pollMs?: number }
+}
+
+export interface PowerOptions {
+  readonly containerId?: string
+  readonly signal?: AbortSignal
+  readonly unknownIsOff?: boolean
 }
 
 export type PowerService = ReturnType<typeof createPower>
 
 /** How long one action may take before its outcome is called unknown, milliseconds. */
 const ACTION_DEADLINE_MS = 60_000
+/** How long a machine may take whose operating system has to shut down first, milliseconds. */
+const SYSTEM_OFF_DEADLINE_MS = 300_000
 const STATUS_DEADLINE_MS = 15_000
 const SETTLE_MS = 15_000
 const SETTLE_POLL_MS = 500
 
-export function createPower({ log, intents, events, openBmc, passwordOf, now, settleMs = SETTLE_MS }: PowerDeps) {
+export function createPower({
+  log,
+  intents,
+  events,
+  openBmc,
+  passwordOf,
+  now,
+  settleMs = SETTLE_MS,
+  ...deps
+}: PowerDeps) {
+  const unseen = createUnseenPower({ ...deps.unseen, system: deps.system, now })
   const ports = new Map<string, { readonly key: string; readonly port: BmcPort }>()
   /** The last intent of an earlier daemon whose outcome nobody has seen, by machine. */
   const unsettled = new Map<string, PowerIntent>()
@@ -47,7 +69,7 @@ export function createPower({ log, intents, events, openBmc, passwordOf, now, se
         `Cannot reach the BMC of "${machine.name}": none is known; set it with: bareboat machine set ${machine.name} --bmc ipmi://USER@HOST`,
       )
     const password = await passwordOf(machine.id)
-    const key = `${machine.bmc}\0${password ?? ''}`
+    const key = `${machine.bmc}\0${password ?? ''}\0${machine.macs.join()}`
     // From here to `ports.set` nothing waits: two drivers of one BMC would not know of each other.
     const known = ports.get(machine.id)
     if (known?.key === key) return known.port
@@ -81,32 +103,41 @@ export function createPower({ log, intents, events, openBmc, passwordOf, now, se
   return {
     portOf,
 
-    /** The state that the BMC reports now. @throws {AppError} unreachable, unauthorized, timeout, invalid */
-    async status(machine: StoredMachine, signal?: AbortSignal): Promise<PowerState> {
+    /**
+     * The state that the BMC reports now, or where it reports none, what the network shows.
+     * @param isLeaving the machine was told to switch itself off, so that its silence means that it has
+     * @throws {AppError} unreachable, unauthorized, timeout, invalid
+     */
+    async status(machine: StoredMachine, signal?: AbortSignal, isLeaving = false): Promise<PowerState> {
       const port = await portOf(machine)
+      if (!isSeen(port)) return unseen.status(machine, isLeaving, within(STATUS_DEADLINE_MS, signal))
       return port.status(within(STATUS_DEADLINE_MS, signal))
     },
 
     /**
-     * Brings a machine into a state and returns when that was observed.
+     * Brings a machine into a state and returns when that was observed; what wakes a machine is sent, and seen by its boot.
+     * @param options.unknownIsOff a machine of which nothing can be seen, and that no BMC can switch off, counts as off
      * @throws {AppError} timeout when it was not observed in time; unreachable, unauthorized, unsupported
      */
     async set(
       machine: StoredMachine,
       action: PowerAction,
-      { containerId, signal }: { containerId?: string; signal?: AbortSignal } = {},
+      { containerId, signal, unknownIsOff = false }: PowerOptions = {},
     ): Promise<void> {
       const port = await portOf(machine)
+      const isBySystem = action === 'off' && !isSeen(port)
       if (action !== 'on' && action !== 'off' && !port.can.has(action))
         throw new AppError(
           'unsupported',
           `Cannot ${action} "${machine.name}": its BMC can only ${[...port.can].join(', ')}`,
         )
-      const deadline = within(ACTION_DEADLINE_MS, signal)
+      const deadline = within(isBySystem ? SYSTEM_OFF_DEADLINE_MS : ACTION_DEADLINE_MS, signal)
       await settle(machine, port, deadline)
       const intent = await intents.begin({ machineId: machine.id, action, ...(containerId ? { containerId } : {}) })
       try {
-        await port.set(action, deadline)
+        if (isBySystem) await unseen.off(machine, unknownIsOff, deadline)
+        else await port.set(action, deadline)
+        if (action === 'on' && !isSeen(port)) unseen.woken(machine)
       } catch (cause) {
         // Whoever asked has gone; the next daemon looks what became of it.
         if (signal?.aborted) throw signal.reason
@@ -149,6 +180,7 @@ export function createPower({ log, intents, events, openBmc, passwordOf, now, se
     async forget(machineId: string): Promise<void> {
       const known = ports.get(machineId)
       ports.delete(machineId)
+      unseen.forget(machineId)
       unsettled.delete(machineId)
       await known?.port[Symbol.asyncDispose]()
     },
@@ -158,6 +190,11 @@ export function createPower({ log, intents, events, openBmc, passwordOf, now, se
       ports.clear()
     },
   }
+}
+
+/** Whether the BMC can say the state, so that what was asked of it can be read back. */
+function isSeen(port: BmcPort): boolean {
+  return port.can.has('power')
 }
 
 function within(deadlineMs: number, signal?: AbortSignal): AbortSignal {

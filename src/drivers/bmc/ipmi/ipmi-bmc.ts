@@ -9,13 +9,13 @@ import { MAX_PASSWORD_BYTES, MAX_USER_BYTES } from '../../../wire/ipmi/keys.ts'
 import { RMCP_PORT } from '../../../wire/rmcp/rmcp.ts'
 import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
 import { Turns } from '../turns.ts'
+import { hostPort } from '../user-at-host.ts'
 import { setBootOverride } from './boot-override.ts'
 import { Commander } from './commander.ts'
 import { Silence } from './exchange.ts'
 import type { SessionBudget } from './session-budget.ts'
 import { CompletionError, type SessionOptions } from './session.ts'
 import { openSolConsole } from './sol-console.ts'
-import { hostPort } from './udp-link.ts'
 
 export interface IpmiBmcOptions {
   readonly host: string

@@ -3,6 +3,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { AppError } from '../../../base/errors.ts'
+import { hostPort } from '../user-at-host.ts'
 
 export interface UdpLink extends AsyncDisposable {
   send(bytes: Uint8Array): void
@@ -40,11 +41,6 @@ export async function openUdpLink(host: string, port: number): Promise<UdpLink> 
   socket.on('message', (bytes) => link.onDatagram?.(bytes))
   socket.on('error', (error) => isOpen && link.onRefused?.(error))
   return link
-}
-
-/** `10.0.3.7:623`, `[fd00::7]:623`. */
-export function hostPort(host: string, port: number): string {
-  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 async function resolve(host: string, port: number): Promise<{ address: string; family: number }> {
