@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { WireError } from '../../src/base/errors.ts'
-import { parseChallenges } from '../../src/drivers/registry/challenge.ts'
+import { parseChallenges } from '../../src/wire/http/challenge.ts'
 import { createLz4Decoder } from '../../src/formats/lz4/frame.ts'
 import { mutate, randomFrom } from './mutate.ts'
 

@@ -10,7 +10,7 @@ import { AppError } from '../../base/errors.ts'
 import { quietLog } from '../../base/log.ts'
 import { parseDigest } from '../../formats/oci/digest.ts'
 import { sha256 } from '../../services/images/layout-maker.ts'
-import { parseChallenges } from './challenge.ts'
+import { parseChallenges } from '../../wire/http/challenge.ts'
 import { createRegistry, type RegistryConfig } from './registry.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void

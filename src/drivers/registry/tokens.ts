@@ -1,7 +1,7 @@
 /** Answers a registry's challenge (distribution spec/auth: token, oauth; RFC 7617 basic). */
 import type { Dispatcher } from 'undici'
 import { AppError } from '../../base/errors.ts'
-import type { Challenge } from './challenge.ts'
+import type { Challenge } from '../../wire/http/challenge.ts'
 import type { Credential } from './credentials.ts'
 import { bodyOf } from '../http-answers.ts'
 import { originOf, type Send } from './request.ts'

@@ -1,4 +1,4 @@
-/** The WWW-Authenticate header as registries use it (RFC 9110 §11.6.1; distribution spec/auth/token). */
+/** The WWW-Authenticate header (RFC 9110 §11.6.1), as registries (distribution spec/auth/token) and BMCs send it. */
 
 export interface Challenge {
   /** Lower case: `bearer`, `basic`. */
