@@ -267,7 +267,7 @@ export class FakeMachine {
         inTurn(() => (this.does.onlyWakes ? Promise.resolve('unknown' as const) : wire.read().then(shownState))),
       set: (action, signal) =>
         inTurn(async () => {
-          if (this.does.onlyWakes) return void (await wire.write('on', signal))
+          if (this.does.onlyWakes) return void (await wire.write('on', signal, 0))
           await setPower(wire, action, PATIENCE, signal)
         }),
       setBoot: () => inTurn(() => alive(() => {})),
