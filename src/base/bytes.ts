@@ -43,6 +43,11 @@ export class Reader {
     this.#step(length, field)
   }
 
+  /** The next byte, which stays unread; undefined at the end. */
+  peek(): number | undefined {
+    return this.#bytes[this.#at]
+  }
+
   /** All the bytes that are left. */
   rest(): Uint8Array {
     return this.take(this.left)

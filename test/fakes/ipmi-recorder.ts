@@ -1,13 +1,14 @@
 /**
  * Writes the recordings in test/packets/ipmi again: a relay between a client and a BMC prints each datagram, `>` to the BMC, `<` from it.
  * The relay has the BMC's port at another address, since ipmitool ends a console whose BMC names another port than the session's.
- * `node test/fakes/ipmi-recorder.ts`, with ipmi_sim, ipmitool and ipmipower installed.
+ * `node test/fakes/ipmi-recorder.ts [FILE…]`, all of them by default, with ipmi_sim, ipmitool and ipmipower installed.
  */
 import { spawn } from 'node:child_process'
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startBmcSim } from './bmc-sim.ts'
+import { SIM_INVENTORY } from './ipmi-inventory.ts'
 import { startIpmiSim } from './ipmi-sim.ts'
 
 const IPMITOOL = ['ipmitool', '-I', 'lanplus', '-H', '127.0.0.2', '-U', 'admin', '-P', 'secret', '-p', 'PORT']
@@ -29,6 +30,17 @@ const RECORDINGS = [
     bmc: 'ipmi_sim',
     args: ['script', '-qec', [...IPMITOOL, '-C', '3', 'sol', 'activate'].join(' '), '/dev/null'],
   },
+  ...(['sdr', 'fru', 'sel'] as const).map((what) => ({
+    file: `ipmitool-suite-3-${what}.txt`,
+    bmc: 'ipmi_sim' as const,
+    args: [...IPMITOOL, '-C', '3', what, what === 'fru' ? 'print' : 'elist'],
+  })),
+  { file: 'ipmitool-suite-3-users.txt', bmc: 'ipmi_sim', args: [...IPMITOOL, '-C', '3', 'user', 'summary'] },
+  {
+    file: 'ipmitool-suite-3-password.txt',
+    bmc: 'ipmi_sim',
+    args: [...IPMITOOL, '-C', '3', 'user', 'set', 'password', '3', 'a password of 20 by', '20'],
+  },
   { file: 'ipmitool-suite-17-status.txt', bmc: 'bmc-sim', args: [...IPMITOOL, '-C', '17', 'chassis', 'status'] },
   {
     file: 'ipmipower-suite-17-on.txt',
@@ -37,8 +49,11 @@ const RECORDINGS = [
   },
 ] as const
 
+const wanted = process.argv.slice(2)
+
 for (const { file, bmc, args } of RECORDINGS) {
-  await using sim = bmc === 'ipmi_sim' ? await startIpmiSim() : await startBmcSim()
+  if (wanted.length > 0 && !wanted.includes(file)) continue
+  await using sim = bmc === 'ipmi_sim' ? await startIpmiSim(undefined, SIM_INVENTORY) : await startBmcSim()
   const lines: string[] = []
   const back = createSocket('udp4')
   const front = createSocket('udp4')

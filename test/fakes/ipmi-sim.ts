@@ -6,6 +6,7 @@ import { createSocket } from 'node:dgram'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { poll, sleep } from '../../src/base/clock.ts'
+import type { SimInventory } from './ipmi-inventory.ts'
 
 export interface IpmiSim extends AsyncDisposable {
   readonly port: number
@@ -23,9 +24,11 @@ export function hasProgram(name: string): boolean {
 /**
  * Starts it on loopback; user `admin`, password `secret`.
  * @param serve what a connection of the serial console does; by default it echoes
+ * @param inventory sensors, FRU and event log; by default it has none
  */
 export async function startIpmiSim(
   serve: (serial: Socket) => void = (serial) => serial.pipe(serial),
+  inventory?: SimInventory,
 ): Promise<IpmiSim> {
   const dir = mkdtempSync(join(tmpdir(), 'ipmi-sim-'))
   const serial = createServer((socket) => {
@@ -59,7 +62,14 @@ export async function startIpmiSim(
   )
   writeFileSync(
     join(dir, 'node0.emu'),
-    'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n',
+    [
+      'mc_setbmc 0x20',
+      'mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr',
+      'sel_enable 0x20 1000 0x0a',
+      ...(inventory ? inventoryLines(inventory) : []),
+      'mc_enable 0x20',
+      '',
+    ].join('\n'),
   )
   writeFileSync(join(dir, 'chassis.sh'), CHASSIS)
   chmodSync(join(dir, 'chassis.sh'), 0o755)
@@ -83,6 +93,23 @@ export async function startIpmiSim(
       rmSync(dir, { recursive: true, force: true })
     },
   }
+}
+
+/** As ipmi_sim_cmd(5) says it. */
+function inventoryLines({ sdrs, sensors, fru, sel }: SimInventory): string[] {
+  const hex = (bytes: Iterable<number>) => Array.from(bytes, (byte) => `0x${byte.toString(16)}`).join(' ')
+  return [
+    ...sdrs.map((bytes) => `main_sdr_add 0x20 ${hex(bytes)}`),
+    ...sensors.flatMap(({ number, sensorType, readingType, raw, thresholds, states = [] }) => [
+      `sensor_add 0x20 0 ${number} 0x${sensorType.toString(16)} 0x${readingType.toString(16)}`,
+      `sensor_set_event_support 0x20 0 ${number} enable scanning per-state 000111111111111 000111111111111 000000000000000 000000000000000`,
+      ...(thresholds ? [`sensor_set_threshold 0x20 0 ${number} settable 111111 ${thresholds.join(' ')}`] : []),
+      ...(raw === undefined ? [] : [`sensor_set_value 0x20 0 ${number} ${raw} 0`]),
+      ...states.map((state) => `sensor_set_bit 0x20 0 ${number} ${state} 1 0`),
+    ]),
+    `mc_add_fru_data 0x20 0 ${fru.length} data ${hex(fru)}`,
+    ...sel.map((bytes) => `sel_add 0x20 ${hex(bytes)}`),
+  ]
 }
 
 /** `0x20 get power boot` prints `power:1` and so on; `0x20 set power 1` keeps it. */

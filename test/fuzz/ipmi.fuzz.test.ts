@@ -9,12 +9,18 @@ import { parseBmcUrl } from '../../src/drivers/bmc/open.ts'
 import { parseBootFlags, parseBootParameter } from '../../src/wire/ipmi/boot-options.ts'
 import { CIPHER_SUITES, parseCipherSuiteRecords } from '../../src/wire/ipmi/cipher-suites.ts'
 import { COMMANDS } from '../../src/wire/ipmi/commands.ts'
+import { parseFru } from '../../src/wire/ipmi/fru.ts'
 import { decryptPayload, type SessionKeys } from '../../src/wire/ipmi/keys.ts'
 import { parseIpmiRequest, parseIpmiResponse } from '../../src/wire/ipmi/message.ts'
 import * as rakp from '../../src/wire/ipmi/rakp.ts'
+import { parseSdr } from '../../src/wire/ipmi/sdr.ts'
+import { parseSelEntry } from '../../src/wire/ipmi/sel.ts'
+import { readingValue } from '../../src/wire/ipmi/sensor-reading.ts'
 import { openPacket, parseSessionPacket, sealPacket } from '../../src/wire/ipmi/session-packet.ts'
 import { parseSol } from '../../src/wire/ipmi/sol.ts'
 import { parseRmcp } from '../../src/wire/rmcp/rmcp.ts'
+import { SIM_INVENTORY } from '../fakes/ipmi-inventory.ts'
+import { createMutator } from './mutate.ts'
 
 const SEED = Number(process.env['SEED'] ?? 20)
 const ROUNDS = 8000
@@ -110,6 +116,41 @@ test('every recorded datagram, cut at each byte, yields a value or a WireError',
           assert.ok(error instanceof WireError, `${bytes.toHex()} cut at ${length}: ${String(error)}`)
         }
 })
+
+/** Records of an inventory, and the readings that follow from a sensor record whatever it says. */
+const records: Record<string, { samples: readonly Uint8Array[]; parse: (bytes: Uint8Array) => unknown }> = {
+  parseSdr: {
+    samples: SIM_INVENTORY.sdrs,
+    parse(bytes) {
+      const sdr = parseSdr(bytes)
+      if (sdr.kind === 'full' && sdr.analog)
+        for (const raw of [0, 1, 0x7f, 0x80, 0xff])
+          assert.ok(Number.isFinite(readingValue(raw, sdr.analog) ?? 0), `reading ${raw} of ${bytes.toHex()}`)
+      return sdr
+    },
+  },
+  parseSelEntry: {
+    samples: SIM_INVENTORY.sel.map((entry) => Uint8Array.of(1, 0, ...entry)),
+    parse: parseSelEntry,
+  },
+  parseFru: { samples: [SIM_INVENTORY.fru], parse: parseFru },
+}
+
+for (const [name, { samples, parse }] of Object.entries(records))
+  test(`${name}: 100,000 inputs yield a value or a WireError (seed ${SEED})`, () => {
+    const { mutate, pick, random, below } = createMutator(SEED)
+    let values = 0
+    for (let round = 0; round < 100_000; round++) {
+      const bytes = below(20) === 0 ? random(300) : mutate(pick(samples))
+      try {
+        parse(bytes)
+        values++
+      } catch (error) {
+        assert.ok(error instanceof WireError, `${bytes.toHex()}: ${String(error)}`)
+      }
+    }
+    assert.ok(values > 1000, `${values} values`)
+  })
 
 function mutated(bytes: Uint8Array, below: (n: number) => number): Uint8Array {
   const kind = below(4)

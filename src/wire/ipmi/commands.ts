@@ -5,27 +5,13 @@
 import { Reader, Writer } from '../../base/bytes.ts'
 import { WireError } from '../../base/errors.ts'
 import { type BootParameter, parseBootParameter, serializeBootParameter } from './boot-options.ts'
+import { command, nothing, oneByte, type Codec } from './command.ts'
+import { DCMI_COMMANDS } from './dcmi.ts'
 import { NET_FN } from './message.ts'
 import { PRIVILEGE, type Privilege } from './rakp.ts'
-
-/** A pair of inverse functions. `read` throws WireError on bytes that are not such a value. */
-export interface Codec<T> {
-  read(bytes: Uint8Array): T
-  write(value: T): Uint8Array
-}
-
-export interface Command<Q, A> {
-  readonly name: string
-  readonly netFn: number
-  readonly command: number
-  readonly privilege: Privilege
-  /** True when doing it twice is the same as once, so that it may be sent again when the answer was lost. */
-  readonly isIdempotent: boolean
-  /** Clause of IPMI v2.0 rev 1.1. */
-  readonly ref: string
-  readonly request: Codec<Q>
-  readonly answer: Codec<A>
-}
+import { SENSOR_COMMANDS } from './sensor-commands.ts'
+import { STORAGE_COMMANDS } from './storage-commands.ts'
+import { USER_COMMANDS } from './user-commands.ts'
 
 /** Chassis Control (table 28-4). */
 export const CHASSIS_CONTROL = { off: 0, on: 1, cycle: 2, reset: 3, diagnostic: 4, 'soft-off': 5 } as const
@@ -67,11 +53,6 @@ export interface PayloadActivation {
   readonly port: number
 }
 
-const nothing: Codec<void> = { read: () => undefined, write: () => new Uint8Array() }
-const oneByte = (field: string): Codec<number> => ({
-  read: (bytes) => new Reader(bytes, field).u8(field),
-  write: (value) => Uint8Array.of(value),
-})
 const guid: Codec<Uint8Array> = { read: (bytes) => new Reader(bytes, 'GUID').take(16, 'GUID'), write: (value) => value }
 const bootParameter: Codec<BootParameter> = { read: parseBootParameter, write: serializeBootParameter }
 
@@ -219,6 +200,16 @@ const optionAnswer: Codec<BootParameter> = {
   write: (a) => Uint8Array.of(1, ...serializeBootParameter(a)),
 }
 
+/** `seconds` 0 turns the light off; `isForced` keeps it on until it is turned off, whatever the seconds (table 28-6). */
+const identifyRequest: Codec<{ seconds: number; isForced: boolean }> = {
+  read(bytes) {
+    const r = new Reader(bytes, 'Chassis Identify')
+    return { seconds: r.left > 0 ? r.u8() : 15, isForced: r.left > 0 && (r.u8() & 0x01) !== 0 }
+  },
+  // The second byte is optional and unknown to IPMI 1.5: sent only where it says something.
+  write: (q) => (q.isForced ? Uint8Array.of(q.seconds, 1) : Uint8Array.of(q.seconds)),
+}
+
 /** Signed and encrypted SOL packets; alerts wait; CTS and DCD asserted at once (§24.1, table 24-2). */
 const activateRequest: Codec<{ instance: number }> = {
   read(bytes) {
@@ -309,17 +300,9 @@ export const COMMANDS = {
     optionRequest,
     optionAnswer,
   ),
+  chassisIdentify: command('Chassis Identify', chassis, 0x04, 'operator', true, '§28.5', identifyRequest, nothing),
+  ...STORAGE_COMMANDS,
+  ...SENSOR_COMMANDS,
+  ...USER_COMMANDS,
+  ...DCMI_COMMANDS,
 } as const
-
-function command<Q, A>(
-  name: string,
-  netFn: number,
-  number: number,
-  privilege: Privilege,
-  isIdempotent: boolean,
-  ref: string,
-  request: Codec<Q>,
-  answer: Codec<A>,
-): Command<Q, A> {
-  return { name, netFn, command: number, privilege, isIdempotent, ref, request, answer }
-}

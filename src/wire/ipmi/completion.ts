@@ -9,13 +9,19 @@ export const COMPLETION = {
   /** 80h where another session has the payload (§24.1). */
   payloadTaken: 0x80,
   payloadDisabled: 0x81,
+  /** 81h where a storage command finds the device in the middle of something (§31, §34.2). */
+  storageBusy: 0x81,
   busy: 0xc0,
   unknownCommand: 0xc1,
   timeout: 0xc3,
   requestLength: 0xc7,
+  reservationLost: 0xc5,
   parameterRange: 0xc9,
+  tooManyBytes: 0xca,
+  notPresent: 0xcb,
   invalidField: 0xcc,
   cannotAnswerNow: 0xce,
+  updatingRecords: 0xd0,
   initializing: 0xd2,
   insufficientPrivilege: 0xd4,
   notInThisState: 0xd5,
@@ -54,6 +60,10 @@ const GENERIC: Readonly<Record<number, string>> = {
 const SPECIFIC: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   '0/8': { 0x80: 'parameter not supported', 0x81: 'a set is already in progress', 0x82: 'parameter is read-only' },
   '0/9': { 0x80: 'parameter not supported' },
+  'a/11': { 0x81: 'FRU device busy' },
+  'a/40': { 0x81: 'an erase of the log is in progress' },
+  'a/43': { 0x81: 'an erase of the log is in progress' },
+  '6/47': { 0x80: 'password test failed', 0x81: 'password has the wrong length' },
   '6/3b': {
     0x80: 'level not available to this user',
     0x81: 'level exceeds the limit of the channel',

@@ -12,7 +12,7 @@ export const CONSOLE_ADDRESS = 0x81
 /** Longest message that a LAN session of ours carries or takes; more is somebody's mistake. */
 export const MAX_MESSAGE_BYTES = 1024
 
-export const NET_FN = { chassis: 0x00, app: 0x06, transport: 0x0c } as const
+export const NET_FN = { chassis: 0x00, sensor: 0x04, app: 0x06, storage: 0x0a, transport: 0x0c, group: 0x2c } as const
 
 /** A request has an even network function; its response the next odd one. `sequence` is rqSeq, 0 to 63. */
 export interface IpmiRequest {

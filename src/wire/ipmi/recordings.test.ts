@@ -6,7 +6,8 @@ import { test } from 'node:test'
 import { fromHex, toHex } from '../../base/bytes.ts'
 import { parseRmcp } from '../rmcp/rmcp.ts'
 import { suiteOf } from './cipher-suites.ts'
-import { COMMANDS, type Command } from './commands.ts'
+import type { Command } from './command.ts'
+import { COMMANDS } from './commands.ts'
 import { deriveKeys, rakp2Code, rakp3Code, rakp4Code, type KeyExchange, type SessionKeys } from './keys.ts'
 import { parseIpmiRequest, parseIpmiResponse, serializeIpmiRequest, serializeIpmiResponse } from './message.ts'
 import {
@@ -45,6 +46,20 @@ const RECORDINGS: { file: string; says: RegExp[] }[] = [
   {
     file: 'ipmitool-suite-3-sol.txt',
     says: [/^> Activate Payload/, /^> SOL 1, \d+ characters/, /^< SOL \d+, \d+ characters/, /^> Deactivate/],
+  },
+  {
+    file: 'ipmitool-suite-3-sdr.txt',
+    says: [/^> Reserve SDR Repository$/, /^> Get SDR /, /^< Get Sensor Reading 0 .*"raw":138,.*"states":8/],
+  },
+  {
+    file: 'ipmitool-suite-3-fru.txt',
+    says: [/^< Get FRU Inventory Area Info 0 {"sizeBytes":\d+,"isInWords":false}$/, /^> Read FRU Data {"fruId":0,/],
+  },
+  { file: 'ipmitool-suite-3-sel.txt', says: [/^< Get SEL Info 0 {"entryCount":3,/, /^< Get SEL Entry 0 .*65535/] },
+  { file: 'ipmitool-suite-3-users.txt', says: [/^> Get User Access /, /^< Get User Access 0 {"maxUserId":63,/] },
+  {
+    file: 'ipmitool-suite-3-password.txt',
+    says: [/^> Set User Password {"userId":3,"operation":"set",/, /^< Set User Password 0$/],
   },
   { file: 'ipmitool-suite-17-status.txt', says: [/^> Get Chassis Status/, /^< Get Chassis Status 0 .*"isOn":false/] },
   { file: 'ipmipower-suite-17-on.txt', says: [/^> Chassis Control "on"$/, /^< Chassis Control 0$/] },
@@ -148,7 +163,9 @@ function inSession(keys: SessionKeys, direction: string, packet: RmcpPlusPacket,
     const request = parseIpmiRequest(payload)
     assert.equal(toHex(serializeIpmiRequest(request)), toHex(payload))
     const command = known(request)
-    return `> ${command ? `${command.name} ${JSON.stringify(command.request.read(request.data))}` : 'another command'}`
+    if (!command) return '> another command'
+    const question = JSON.stringify(command.request.read(request.data))
+    return ['>', command.name, question].filter((part) => part !== undefined).join(' ')
   }
   const response = parseIpmiResponse(payload)
   assert.equal(toHex(serializeIpmiResponse(response)), toHex(payload))

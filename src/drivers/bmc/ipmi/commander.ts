@@ -1,7 +1,7 @@
 /** Commands to one BMC: opens a session when one is needed, keeps it while commands come, closes it when none do. */
 import { sleep } from '../../../base/clock.ts'
 import { AppError } from '../../../base/errors.ts'
-import type { Command } from '../../../wire/ipmi/commands.ts'
+import type { Command } from '../../../wire/ipmi/command.ts'
 import { RETRY_WAITS_MS, Silence } from './exchange.ts'
 import type { SessionBudget } from './session-budget.ts'
 import { openIpmiSession, type IpmiSession, type SessionOptions } from './session.ts'
