@@ -302,6 +302,7 @@ export class BmcSim implements AsyncDisposable {
       const data = COMMANDS.getChannelAuthentication.answer.write({
         channel: 1,
         hasIpmi20: true,
+        hasIpmi15: false,
         wantsKg: false,
         allowsAnonymous: false,
         hasNullUser: false,

@@ -80,8 +80,8 @@ function area(body: readonly number[]): number[] {
 /** Minutes from 1996 to 2024-03-01T12:00Z. */
 const MADE = (Date.UTC(2024, 2, 1, 12) - Date.UTC(1996, 0, 1)) / 60_000
 
-/** `2024-0317 ` in BCD plus. */
-const BCD_2024_0317 = [0x45, 0x20, 0x24, 0xb0, 0x31, 0x7a]
+/** `2024-03177` in BCD plus: freeipmi knows no blank in it. */
+const BCD_PART = [0x45, 0x20, 0x24, 0xb0, 0x31, 0x77]
 /** `BOX 7` in packed six-bit ASCII, padded with a blank to four characters twice. */
 const SIX_BIT_BOX_7 = [0x86, ...packed('BOX 7   ')]
 
@@ -98,7 +98,7 @@ function packed(text: string): number[] {
 export function simFru(): Uint8Array {
   const chassis = area([0x17, ...SIX_BIT_BOX_7, ...ascii('CH0001')])
   const date = [MADE & 0xff, (MADE >> 8) & 0xff, MADE >> 16]
-  const board = area([0x19, ...date, ...ascii('Hull'), ...ascii('Keel 9'), ...ascii('B123'), ...BCD_2024_0317, 0xc0])
+  const board = area([0x19, ...date, ...ascii('Hull'), ...ascii('Keel 9'), ...ascii('B123'), ...BCD_PART, 0xc0])
   const product = area([
     0x19,
     ...ascii('Charter'),

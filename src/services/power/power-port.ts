@@ -1,3 +1,5 @@
+import type { BmcFinding, BmcFru, BmcInfo, BmcSel, BmcSensor, BmcUser } from '../../model/bmc.ts'
+
 /**
  * What power services need of a BMC. Every driver under `drivers/bmc` offers it; what a BMC cannot do is missing from `can`, and
  * asking for it anyway throws AppError `unsupported`.
@@ -9,9 +11,9 @@ export type PowerAction = 'on' | 'off' | 'cycle' | 'soft-off'
 /**
  * `power` is status, on and off, each read back; `power-on` is on alone, for what can neither switch off nor tell the state: its
  * status is `unknown`, and `set('on')` resolves when it was sent. `cycle` and `soft-off` are the actions of that name; `boot-override`
- * is `setBoot`; `console` is serial over LAN.
+ * is `setBoot`; `console` is serial over LAN; `hardware` is all of BmcHardware.
  */
-export type BmcCapability = 'power' | 'power-on' | 'boot-override' | 'console' | 'soft-off' | 'cycle'
+export type BmcCapability = 'power' | 'power-on' | 'boot-override' | 'console' | 'soft-off' | 'cycle' | 'hardware'
 
 export interface BootOverride {
   /** `none` takes an override back: the machine boots as its firmware is set. */
@@ -50,11 +52,34 @@ export interface BmcPort extends AsyncDisposable {
    */
   setBoot(override: BootOverride, signal?: AbortSignal): Promise<void>
 
+  /** Present when `can` has `hardware`. */
+  readonly hardware?: BmcHardware
+
   /**
    * Opens the serial console. Present when `can` has `console`.
    * @throws {AppError} `conflict` when another session has the console and `takeOver` is not set
    */
   console?(options?: { takeOver?: boolean; signal?: AbortSignal }): Promise<BmcConsole>
+}
+
+/**
+ * What a BMC knows of itself and its machine. Commands of one operation may have others between them, so that reading a hundred
+ * sensors does not keep a power action waiting. Errors as those of BmcPort; `unsupported` where this BMC has no such thing.
+ */
+export interface BmcHardware {
+  info(signal?: AbortSignal): Promise<BmcInfo>
+  /** Every sensor that can be read, in the BMC's order. */
+  sensors(signal?: AbortSignal): Promise<BmcSensor[]>
+  /** Who made it, and its serial numbers. */
+  fru(signal?: AbortSignal): Promise<BmcFru[]>
+  sel(signal?: AbortSignal): Promise<BmcSel>
+  /** Empties the event log; returns when it was seen to be empty. */
+  clearSel(signal?: AbortSignal): Promise<void>
+  /** @param seconds 0 turns the light off, undefined leaves it on until then */
+  identify(seconds: number | undefined, signal?: AbortSignal): Promise<void>
+  users(signal?: AbortSignal): Promise<BmcUser[]>
+  /** What is insecure about it. Nothing weak is used to find out: no login without a password, none with a guessed one. */
+  check(signal?: AbortSignal): Promise<BmcFinding[]>
 }
 
 /**

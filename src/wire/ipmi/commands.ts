@@ -11,7 +11,7 @@ import { NET_FN } from './message.ts'
 import { PRIVILEGE, type Privilege } from './rakp.ts'
 import { SENSOR_COMMANDS } from './sensor-commands.ts'
 import { STORAGE_COMMANDS } from './storage-commands.ts'
-import { USER_COMMANDS } from './user-commands.ts'
+import { THIS_CHANNEL, USER_COMMANDS } from './user-commands.ts'
 
 /** Chassis Control (table 28-4). */
 export const CHASSIS_CONTROL = { off: 0, on: 1, cycle: 2, reset: 3, diagnostic: 4, 'soft-off': 5 } as const
@@ -19,8 +19,6 @@ export type ChassisAction = keyof typeof CHASSIS_CONTROL
 
 /** Payload types of Activate Payload; SOL is all that we activate. */
 export const PAYLOAD_SOL = 1
-/** Channel number "the one that this request came by" (§6.3). */
-const THIS_CHANNEL = 0x0e
 
 export interface DeviceId {
   readonly deviceId: number
@@ -33,6 +31,8 @@ export interface DeviceId {
 export interface ChannelAuthentication {
   readonly channel: number
   readonly hasIpmi20: boolean
+  /** Sessions of IPMI 1.5 are open as well: not encrypted, and signed at best with MD5. */
+  readonly hasIpmi15: boolean
   /** The BMC wants K_G, the second secret, to be set (bit 5 of the status). */
   readonly wantsKg: boolean
   readonly allowsAnonymous: boolean
@@ -46,7 +46,12 @@ export interface ChassisStatus {
   /** Power restore policy bits: 0 stays off, 1 as before, 2 always on, 3 unknown. */
   readonly restorePolicy: number
   readonly lastEvent: number
+  /** The identify light; undefined where the BMC does not say. */
+  readonly identify?: (typeof IDENTIFY_STATES)[number]
 }
+
+const IDENTIFY_STATES = ['off', 'timed', 'on'] as const
+const SAYS_IDENTIFY = 0x40
 export interface PayloadActivation {
   readonly inboundBytes: number
   readonly outboundBytes: number
@@ -97,6 +102,7 @@ const channelAuthentication: Codec<ChannelAuthentication> = {
     return {
       channel,
       hasIpmi20: (types & 0x80) !== 0 && (extended & 0x02) !== 0,
+      hasIpmi15: (types & 0x80) === 0 || (extended & 0x01) !== 0,
       wantsKg: (status & 0x20) !== 0,
       allowsAnonymous: (status & 0x01) !== 0,
       hasNullUser: (status & 0x02) !== 0,
@@ -110,7 +116,7 @@ const channelAuthentication: Codec<ChannelAuthentication> = {
       .u8(v.channel)
       .u8(types)
       .u8(status)
-      .u8(v.hasIpmi20 ? 0x02 : 0x01)
+      .u8((v.hasIpmi20 ? 0x02 : 0) | (v.hasIpmi15 ? 0x01 : 0))
       .zeros(4)
       .done()
   },
@@ -121,18 +127,21 @@ const chassisStatus: Codec<ChassisStatus> = {
     const r = new Reader(bytes, 'Chassis Status')
     const power = r.u8('power state')
     const lastEvent = r.u8('last power event')
-    r.skip(1, 'misc state')
+    const misc = r.u8('misc state')
+    const identify = (misc & SAYS_IDENTIFY) !== 0 ? IDENTIFY_STATES[(misc >> 4) & 0x03] : undefined
     return {
       isOn: (power & 0x01) !== 0,
       hasPowerFault: (power & 0x18) !== 0,
       hasInterlock: (power & 0x04) !== 0,
       restorePolicy: (power >> 5) & 0x03,
       lastEvent,
+      ...(identify ? { identify } : {}),
     }
   },
   write(v) {
     const power = (v.isOn ? 1 : 0) | (v.hasInterlock ? 4 : 0) | (v.hasPowerFault ? 8 : 0) | (v.restorePolicy << 5)
-    return Uint8Array.of(power, v.lastEvent, 0)
+    const misc = v.identify ? SAYS_IDENTIFY | (IDENTIFY_STATES.indexOf(v.identify) << 4) : 0
+    return Uint8Array.of(power, v.lastEvent, misc)
   },
 }
 

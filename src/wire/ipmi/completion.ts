@@ -16,6 +16,7 @@ export const COMPLETION = {
   timeout: 0xc3,
   requestLength: 0xc7,
   reservationLost: 0xc5,
+  fieldLength: 0xc8,
   parameterRange: 0xc9,
   tooManyBytes: 0xca,
   notPresent: 0xcb,
@@ -26,6 +27,7 @@ export const COMPLETION = {
   insufficientPrivilege: 0xd4,
   notInThisState: 0xd5,
   subFunctionOff: 0xd6,
+  unspecified: 0xff,
 } as const
 
 const GENERIC: Readonly<Record<number, string>> = {

@@ -19,7 +19,7 @@ const PRODUCT_FIELDS = ['manufacturer', 'name', 'partNumber', 'version', 'serial
 
 type Fields<N extends string> = { readonly [K in N]?: string } & {
   /** Fields of the maker's own, in their order. */
-  readonly custom: readonly string[]
+  readonly custom: string[]
 }
 
 export interface Fru {

@@ -104,6 +104,15 @@ test('a full sensor record: name, unit, format and the thresholds that can be re
   })
 })
 
+test('a compact and an event-only record', () => {
+  const compact = parseSdr(fromHex(`080051021d20001107116740086f${'00'.repeat(17)}c25053`))
+  assert.ok(compact.kind === 'compact')
+  assert.deepEqual([compact.name, compact.number, compact.sensorType, compact.readingType], ['PS', 0x11, 8, 0x6f])
+  const event = parseSdr(fromHex('080051030e2000110707086f00000000c25053'))
+  assert.ok(event.kind === 'event-only')
+  assert.deepEqual([event.name, event.sensorType, event.readingType], ['PS', 8, 0x6f])
+})
+
 test('a record that is shorter or longer than it says is refused', () => {
   assert.throws(() => parseSdr(fromHex('0100511106200080')), WireError)
   assert.throws(() => parseSdr(fromHex('01005111012000')), /2 bytes after the header, which says 1/)

@@ -101,7 +101,7 @@ export function parseSdr(bytes: Uint8Array): Sdr {
       return parseFull(r)
     case RECORD_TYPE.compact: {
       const { hasReadableThresholds: _, ...sensor } = parseSensor(r)
-      r.skip(15, 'masks, units and sharing')
+      r.skip(17, 'masks, units and sharing')
       return { kind: 'compact', ...sensor, name: readTextField(r, SDR_TEXT) }
     }
     case RECORD_TYPE['event-only']:

@@ -11,6 +11,9 @@ export const FIRST_RECORD = 0x0000
 
 export interface SdrRepositoryInfo {
   readonly recordCount: number
+  /** Seconds of the BMC's clock; while both stay, so do the records. */
+  readonly lastAddSeconds: number
+  readonly lastEraseSeconds: number
 }
 export interface RecordRequest {
   readonly reservation: number
@@ -42,9 +45,19 @@ const sdrInfo: Codec<SdrRepositoryInfo> = {
   read(bytes) {
     const r = new Reader(bytes, 'SDR Repository Info')
     r.skip(1, 'version')
-    return { recordCount: r.u16le('record count') }
+    const recordCount = r.u16le('record count')
+    r.skip(2, 'free space')
+    return { recordCount, lastAddSeconds: r.u32le('last addition'), lastEraseSeconds: r.u32le('last erase') }
   },
-  write: (v) => new Writer().u8(0x51).u16le(v.recordCount).zeros(11).done(),
+  write: (v) =>
+    new Writer()
+      .u8(0x51)
+      .u16le(v.recordCount)
+      .u16le(0)
+      .u32le(v.lastAddSeconds)
+      .u32le(v.lastEraseSeconds)
+      .u8(0x02)
+      .done(),
 }
 
 const reservation: Codec<number> = {

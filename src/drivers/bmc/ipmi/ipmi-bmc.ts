@@ -8,11 +8,14 @@ import { COMPLETION } from '../../../wire/ipmi/completion.ts'
 import { MAX_PASSWORD_BYTES, MAX_USER_BYTES } from '../../../wire/ipmi/keys.ts'
 import { RMCP_PORT } from '../../../wire/rmcp/rmcp.ts'
 import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
+import { isVendorDefault } from '../default-credentials.ts'
 import { Turns } from '../turns.ts'
 import { hostPort } from '../user-at-host.ts'
 import { setBootOverride } from './boot-override.ts'
 import { Commander } from './commander.ts'
 import { Silence } from './exchange.ts'
+import { createIpmiHardware } from './hardware.ts'
+import type { Ask } from './records.ts'
 import type { SessionBudget } from './session-budget.ts'
 import { CompletionError, type SessionOptions } from './session.ts'
 import { openSolConsole } from './sol-console.ts'
@@ -66,17 +69,52 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     budget: options.budget,
   })
   const wire = powerWire(commander, address)
-  const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) => turns.take(() => explained(address, work), signal)
+  const hasDefault = isVendorDefault(options.user, options.password)
+  const refuseDefault = () => {
+    if (hasDefault) throw vendorDefault(options.user, address)
+  }
+  const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) =>
+    turns.take(() => {
+      refuseDefault()
+      return explained(address, work)
+    }, signal)
+  const ask: Ask = (command, question, signal) =>
+    turns.take(() => {
+      refuseDefault()
+      return commander.request(command, question, signal)
+    }, signal)
+  const can = new Set(['power', 'boot-override', 'console', 'soft-off', 'cycle', 'hardware'] as const)
   return {
-    can: new Set(['power', 'boot-override', 'console', 'soft-off', 'cycle']),
+    can,
     address,
     status: (signal) => inTurn(async () => shownState(await wire.read(signal)), signal),
     set: (action, signal) => inTurn(() => setPower(wire, action, patience, signal), signal),
     setBoot: (override, signal) => inTurn(() => setBootOverride(commander, override, address, log, signal), signal),
-    console: ({ takeOver = false, signal } = {}) =>
-      explained(address, () => openSolConsole(session, { takeOver, signal })),
+    hardware: createIpmiHardware({
+      ask,
+      host: options.host,
+      port,
+      address,
+      log,
+      can,
+      cipherSuite: () => commander.cipherSuite,
+      passwordBytes: session.password.length,
+      isVendorDefault: hasDefault,
+      explained: (work) => explained(address, work),
+    }),
+    async console({ takeOver = false, signal } = {}) {
+      refuseDefault()
+      return explained(address, () => openSolConsole(session, { takeOver, signal }))
+    },
     [Symbol.asyncDispose]: () => turns.close(() => commander[Symbol.asyncDispose]()),
   }
+}
+
+function vendorDefault(user: string, address: string): AppError {
+  return new AppError(
+    'forbidden',
+    `Cannot log in to BMC "${address}" as "${user}": the password is one that its maker ships it with, which is in every attacker's list; set another on the BMC, then here with: bareboat machine set`,
+  )
 }
 
 function powerWire(commander: Commander, address: string): PowerWire {

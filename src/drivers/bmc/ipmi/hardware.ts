@@ -1,0 +1,104 @@
+/** What a BMC knows of itself and its machine, over IPMI. */
+import { AppError } from '../../../base/errors.ts'
+import type { Log } from '../../../base/log.ts'
+import type { BmcInfo } from '../../../model/bmc.ts'
+import type { BmcHardware } from '../../../services/power/power-port.ts'
+import { COMMANDS } from '../../../wire/ipmi/commands.ts'
+import type { PowerReading } from '../../../wire/ipmi/dcmi.ts'
+import { readFrus } from './fru-reader.ts'
+import { manufacturerName } from './manufacturers.ts'
+import { askOpenness } from './outside-session.ts'
+import { Portion, type Ask } from './records.ts'
+import { createSdrReader } from './sdr-reader.ts'
+import { judge, readSuites } from './security-check.ts'
+import { clearSel, readSel } from './sel-reader.ts'
+import { orDeclined, readSensors } from './sensors.ts'
+import { readUsers } from './users.ts'
+
+export interface HardwareDeps {
+  readonly ask: Ask
+  readonly host: string
+  readonly port: number
+  readonly address: string
+  readonly log: Log
+  readonly can: ReadonlySet<string>
+  readonly cipherSuite: () => number | undefined
+  readonly passwordBytes: number
+  readonly isVendorDefault: boolean
+  /** Turns what the BMC declines or garbles into an AppError. */
+  readonly explained: <T>(work: () => Promise<T>) => Promise<T>
+}
+
+export function createIpmiHardware(deps: HardwareDeps): BmcHardware {
+  const { ask, address, log, explained } = deps
+  const portion = new Portion()
+  const sdrs = createSdrReader(ask, portion, log)
+  /** Names and units are worth having, and no reason to do without the rest. */
+  const sdrsIfAny = async (signal?: AbortSignal) => (await orDeclined(sdrs(signal))) ?? []
+  return {
+    info: (signal) => explained(() => readInfo(deps, signal)),
+    sensors: (signal) => explained(async () => readSensors(ask, await sdrs(signal), signal)),
+    fru: (signal) => explained(async () => readFrus(ask, portion, await sdrsIfAny(signal), signal)),
+    sel: (signal) => explained(async () => readSel(ask, await sdrsIfAny(signal), signal)),
+    clearSel: (signal) => explained(() => clearSel(ask, address, signal)),
+    identify: (seconds, signal) => explained(() => identify(deps, seconds, signal)),
+    users: (signal) => explained(() => readUsers(ask, signal)),
+    async check(signal) {
+      const openness = await askOpenness(deps.host, deps.port, signal)
+      const { isVendorDefault, passwordBytes } = deps
+      const own = isVendorDefault
+        ? { users: undefined, suites: undefined, cipherSuite: undefined }
+        : await explained(async () => ({
+            users: await readUsers(ask, signal),
+            suites: await readSuites(ask, signal),
+            cipherSuite: deps.cipherSuite(),
+          }))
+      return judge({ openness, isVendorDefault, passwordBytes, ...own })
+    },
+  }
+}
+
+async function readInfo({ ask, address, can, cipherSuite }: HardwareDeps, signal?: AbortSignal): Promise<BmcInfo> {
+  const id = await ask(COMMANDS.getDeviceId, undefined, signal)
+  const guid = await orDeclined(ask(COMMANDS.getDeviceGuid, undefined, signal))
+  const power = await orDeclined(ask(COMMANDS.getPowerReading, undefined, signal))
+  const suite = cipherSuite()
+  return {
+    address,
+    protocol: `IPMI ${id.ipmiVersion}`,
+    manufacturer: manufacturerName(id.manufacturerId),
+    product: `0x${id.productId.toString(16).padStart(4, '0')}`,
+    firmware: id.firmware,
+    ...(guid && { guid: guidText(guid) }),
+    ...(suite === undefined ? {} : { cipherSuite: suite }),
+    ...(power?.isActive && { power: powerOf(power) }),
+    can: [...can],
+  }
+}
+
+function powerOf(power: PowerReading): NonNullable<BmcInfo['power']> {
+  const { currentWatts, minimumWatts, maximumWatts, averageWatts, periodMs } = power
+  return { currentWatts, minimumWatts, maximumWatts, averageWatts, periodSeconds: periodMs / 1000 }
+}
+
+/** As ipmitool prints it: the bytes of a GUID come last first (§20.8). */
+function guidText(bytes: Uint8Array): string {
+  const hex = bytes.toReversed().toHex()
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}
+
+/** Set, and read back where the BMC says what its light does. */
+async function identify(
+  { ask, address }: HardwareDeps,
+  seconds: number | undefined,
+  signal?: AbortSignal,
+): Promise<void> {
+  const question = { seconds: seconds ?? 0, isForced: seconds === undefined }
+  await ask(COMMANDS.chassisIdentify, question, signal)
+  const { identify: state } = await ask(COMMANDS.getChassisStatus, undefined, signal)
+  if (state === undefined || (state === 'off') === (seconds === 0)) return
+  throw new AppError(
+    'bad_peer',
+    `Cannot turn the identify light of BMC "${address}" ${seconds === 0 ? 'off' : 'on'}: it took the command and says "${state}"`,
+  )
+}

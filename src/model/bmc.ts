@@ -1,0 +1,132 @@
+/** What a BMC says of itself and of its machine, in words that IPMI and Redfish share. */
+import { z } from 'zod'
+
+export const bmcInfo = z.object({
+  address: z.string(),
+  protocol: z.string().describe('e.g. IPMI 2.0'),
+  manufacturer: z.string().optional(),
+  product: z.string().optional(),
+  firmware: z.string().optional(),
+  guid: z.string().optional().describe('of the BMC, as it is printed on labels'),
+  cipherSuite: z.int().optional().describe('of the IPMI session: 17 or 3'),
+  power: z
+    .object({
+      currentWatts: z.number(),
+      minimumWatts: z.number().optional(),
+      maximumWatts: z.number().optional(),
+      averageWatts: z.number().optional(),
+      periodSeconds: z.number().optional().describe('what minimum, maximum and average are of'),
+    })
+    .optional()
+    .describe('absent where the BMC does not measure it'),
+  can: z.array(z.string()).describe('what can be asked of this BMC'),
+})
+export type BmcInfo = z.infer<typeof bmcInfo>
+
+/** From the BMC's own thresholds or health; `unavailable`: no valid reading now, as of a machine that is off. */
+export const sensorStatus = z.enum(['ok', 'warning', 'critical', 'non-recoverable', 'unavailable'])
+export type SensorStatus = z.infer<typeof sensorStatus>
+
+export const bmcSensor = z.object({
+  name: z.string(),
+  type: z.string().describe('e.g. Temperature, Fan, Power Supply'),
+  value: z.number().optional(),
+  unit: z.string().optional().describe('e.g. degrees C, RPM, Volts'),
+  status: sensorStatus,
+  states: z.array(z.string()).describe('asserted states of a sensor without a value'),
+  thresholds: z
+    .object({
+      lowerNonCritical: z.number(),
+      lowerCritical: z.number(),
+      lowerNonRecoverable: z.number(),
+      upperNonCritical: z.number(),
+      upperCritical: z.number(),
+      upperNonRecoverable: z.number(),
+    })
+    .partial(),
+})
+export type BmcSensor = z.infer<typeof bmcSensor>
+
+const custom = z.array(z.string()).describe("fields of the maker's own")
+
+export const bmcFru = z.object({
+  id: z.int(),
+  name: z.string(),
+  chassis: z
+    .object({
+      type: z.string().optional(),
+      partNumber: z.string().optional(),
+      serial: z.string().optional(),
+      custom,
+    })
+    .optional(),
+  board: z
+    .object({
+      madeAt: z.int().optional().describe('milliseconds since the epoch'),
+      manufacturer: z.string().optional(),
+      name: z.string().optional(),
+      serial: z.string().optional(),
+      partNumber: z.string().optional(),
+      fruFileId: z.string().optional(),
+      custom,
+    })
+    .optional(),
+  product: z
+    .object({
+      manufacturer: z.string().optional(),
+      name: z.string().optional(),
+      partNumber: z.string().optional(),
+      version: z.string().optional(),
+      serial: z.string().optional(),
+      assetTag: z.string().optional(),
+      fruFileId: z.string().optional(),
+      custom,
+    })
+    .optional(),
+  problems: z.array(z.string()).describe('parts that could not be read, and why'),
+})
+export type BmcFru = z.infer<typeof bmcFru>
+
+export const selEntry = z.object({
+  id: z.int(),
+  at: z.int().optional().describe("milliseconds since the epoch, by the BMC's clock; absent where it did not know"),
+  sinceStartSeconds: z.int().optional().describe('instead of `at` where its clock was not set'),
+  sensor: z.string(),
+  type: z.string(),
+  event: z.string(),
+  isAsserted: z.boolean().optional().describe('false: the state has ended'),
+  value: z.number().optional(),
+  threshold: z.number().optional(),
+  unit: z.string().optional(),
+})
+export type SelEntry = z.infer<typeof selEntry>
+
+export const bmcSel = z.object({
+  entries: z.array(selEntry).describe('oldest first'),
+  freeBytes: z.int().optional(),
+  hasOverflowed: z.boolean().describe('entries were lost because it was full'),
+})
+export type BmcSel = z.infer<typeof bmcSel>
+
+export const bmcUser = z.object({
+  id: z.int(),
+  name: z.string(),
+  isEnabled: z.boolean().optional().describe('absent where the BMC does not say'),
+  privilege: z.string().describe('callback, user, operator, administrator, oem or none'),
+})
+export type BmcUser = z.infer<typeof bmcUser>
+
+export const bmcFinding = z.object({
+  finding: z.string().describe('a name that stays the same, e.g. cipher-suite-0'),
+  severity: z.enum(['critical', 'warning', 'info']),
+  message: z.string(),
+  help: z.string(),
+})
+export type BmcFinding = z.infer<typeof bmcFinding>
+
+export const identifyRequest = z
+  .object({
+    seconds: z.int().min(0).max(255).optional().describe('0 turns the light off; absent: until it is turned off'),
+  })
+  .strict()
+export type IdentifyRequest = z.infer<typeof identifyRequest>
