@@ -53,3 +53,11 @@ test('readConfig says which key is wrong and what it should be', () => {
   withFile('htpPort: 1\n', (path) => assert.throws(() => readConfig({}, path, env, 0), /there is no key "htpPort"/))
   withFile('- a\n', (path) => assert.throws(() => readConfig({}, path, env, 0), /is not a list of keys/))
 })
+
+test('readConfig: a console of no files or no bytes cannot be kept', () => {
+  for (const key of ['consoleFiles', 'consoleFileMib'])
+    assert.throws(
+      () => readConfig({ [key]: '0' }, undefined, env, 1000),
+      new RegExp(`config key ${key}: 0 is not a number from 1 to 64`),
+    )
+})

@@ -80,6 +80,16 @@ export const KEYS = {
   egress: { env: 'BAREBOAT_EGRESS', kind: 'text', means: 'unix socket of a forward proxy to registries' },
   debianMirror: { env: 'BAREBOAT_DEBIAN_MIRROR', kind: 'text', means: 'Debian archive that kits are built from' },
   kernelParams: { env: 'BAREBOAT_KERNEL_PARAMS', kind: 'list', means: 'kernel parameters of every boot' },
+  consoleFileMib: {
+    env: 'BAREBOAT_CONSOLE_FILE_MIB',
+    kind: 'count',
+    means: 'a file of a recorded console that would grow larger is followed by the next one; MiB, 1 to 64',
+  },
+  consoleFiles: {
+    env: 'BAREBOAT_CONSOLE_FILES',
+    kind: 'count',
+    means: 'files that are kept of each console, 1 to 64; the oldest go',
+  },
   logLevel: { env: 'BAREBOAT_LOG_LEVEL', kind: 'text', means: 'debug, info, warn or error' },
 } as const satisfies Record<string, Key>
 
@@ -134,6 +144,8 @@ export function readConfig(
   }
   const config = Object.freeze(values) as Config
   if (!LOG_LEVELS.includes(config.logLevel)) throw wrong('logLevel', config.logLevel, LOG_LEVELS.join(', '))
+  for (const name of ['consoleFileMib', 'consoleFiles'] as const)
+    if (config[name] === 0) throw wrong(name, 0, 'a number from 1 to 64')
   return { config, entries }
 }
 
@@ -166,6 +178,8 @@ function defaultsFor(env: Environment, uid: number): Config {
     egress: '',
     debianMirror: 'http://deb.debian.org/debian',
     kernelParams: ['console=tty0', 'console=ttyS0,115200', 'quiet'],
+    consoleFileMib: 8,
+    consoleFiles: 4,
     logLevel: 'info',
   }
 }

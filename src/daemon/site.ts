@@ -75,7 +75,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const machineStore = createMachineStore(database.db, events, secrets, now)
   const containerStore = createContainerStore(database.db, events, now)
   const boots = createBootStore(database.db, secrets, now)
-  const logs = stack.use(createLogDirectory(dir('logs'), now))
+  const consoles = { fileBytes: config.consoleFileMib << 20, files: config.consoleFiles }
+  const logs = stack.use(createLogDirectory(dir('logs'), now, consoles))
 
   // Images and kits
   let containers: ContainersService | undefined

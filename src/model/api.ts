@@ -179,7 +179,9 @@ export type WaitAnswer = z.infer<typeof waitAnswer>
 /** A chunk of a container's log, one JSON object a line. */
 export const logChunk = z.object({
   at: z.int().describe('when the server received it, milliseconds since the epoch'),
-  stream: z.enum(['stdout', 'stderr', 'console']),
+  stream: z
+    .enum(['stdout', 'stderr', 'console', 'note'])
+    .describe('`note`: what the server wrote down between the bytes of a console'),
   data: z.string().describe('base64'),
 })
 export type LogChunk = z.infer<typeof logChunk>

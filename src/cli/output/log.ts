@@ -1,4 +1,4 @@
-/** Logs on their way out: stdout to stdout, stderr to stderr, byte for byte. */
+/** Logs on their way out: stdout to stdout, stderr to stderr, byte for byte; what the server noted between them to stderr. */
 import type { LogChunk } from '../../model/api.ts'
 import { writeOut } from '../io.ts'
 import type { Session } from '../session.ts'
@@ -15,6 +15,7 @@ const LF = 0x0a
 /** Prints chunks until they end, or until one is later than `untilMs` (milliseconds since the epoch). */
 export async function printLog(session: Session, chunks: AsyncIterable<LogChunk>, options: LogOptions): Promise<void> {
   const stampers = { stdout: createStamper(), stderr: createStamper(), console: createStamper() }
+  let isLineStart = true
   for await (const chunk of chunks) {
     if (options.untilMs !== undefined && chunk.at > options.untilMs) return
     if (options.json === true) {
@@ -22,6 +23,12 @@ export async function printLog(session: Session, chunks: AsyncIterable<LogChunk>
       continue
     }
     const bytes = Buffer.from(chunk.data, 'base64')
+    if (chunk.stream === 'note') {
+      await writeOut(session.io.stderr, Buffer.from(`${isLineStart ? '' : '\r\n'}${bytes.toString('latin1').trim()}\n`))
+      isLineStart = true
+      continue
+    }
+    isLineStart = bytes.at(-1) === LF
     const stream = chunk.stream === 'stderr' ? session.io.stderr : session.io.stdout
     await writeOut(stream, options.timestamps === true ? stampers[chunk.stream](bytes, chunk.at) : bytes)
   }

@@ -1,42 +1,31 @@
 /**
- * Logs of containers as files. Each stream is one file of exactly the workload's bytes, so that its size is the offset where
- * the next bytes belong; beside it an index says when which bytes came: fixed records of 16 bytes, time and length. A crash
- * between the two leaves bytes without a time; they get the time of the next opening.
+ * Logs of containers and machines as files. Each stream is a file of exactly the bytes as they came, so that its size is the offset
+ * where the next bytes belong, and beside it an index of times (`segment.ts`). A console goes on by itself as long as its machine is
+ * on: it is kept in parts, of which the oldest go.
  */
-import { open, readdir, rm, type FileHandle } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Reader, Writer } from '../../base/bytes.ts'
 import type { Now } from '../../base/clock.ts'
 import { systemCode } from '../../base/errors.ts'
 import type { LogPiece, LogQuery, LogStore, LogStream } from '../../services/containers/ports.ts'
 import type { LogFiles } from '../../services/store/ports.ts'
 import { sizeOfTree } from '../disk.ts'
-import { makeDirectory, syncDirectory } from '../files.ts'
+import { openReader, type Placed, type StreamReader } from './reader.ts'
+import { readBytes } from './segment.ts'
+import { append, appendNote, closeStream, openStream, sizeOf, type Rotation, type Stream } from './stream.ts'
+import { lastLines } from './tail.ts'
 
-const RECORD_BYTES = 16
+export type { Rotation } from './stream.ts'
+
 const READ_BYTES = 256 * 1024
+const CONSOLE_ROTATION: Rotation = { fileBytes: 8 << 20, files: 4 }
 
-interface Stream {
-  readonly data: FileHandle
-  readonly index: FileHandle
-  size: number
-  records: number
-  /** Appends are done one after the other. */
-  tail: Promise<void>
-  /** How many read it now. */
-  readers: number
-  /** Taken away: closed once nobody reads it any more. */
-  isRemoved: boolean
-}
-
-interface Entry {
-  readonly atMs: number
-  readonly from: number
-  readonly length: number
-  readonly stream: LogStream
-}
-
-export function createLogDirectory(dir: string, now: Now): LogStore & LogFiles & AsyncDisposable {
+/** @param consoles how much of each console is kept; default 4 files of 8 MiB */
+export function createLogDirectory(
+  dir: string,
+  now: Now,
+  consoles: Rotation = CONSOLE_ROTATION,
+): LogStore & LogFiles & AsyncDisposable {
   const streams = new Map<string, Promise<Stream>>()
   const closed = new Set<string>()
   const waiters = new Map<string, Set<() => void>>()
@@ -54,7 +43,7 @@ export function createLogDirectory(dir: string, now: Now): LogStore & LogFiles &
     const key = `${containerId}/${stream}`
     let opened = streams.get(key)
     if (!opened) {
-      opened = openStream(join(dir, containerId), stream, now)
+      opened = openStream(join(dir, containerId), stream, stream === 'console' ? consoles : undefined, now)
       streams.set(key, opened)
       opened.catch(() => streams.delete(key))
     }
@@ -63,65 +52,45 @@ export function createLogDirectory(dir: string, now: Now): LogStore & LogFiles &
 
   async function* piecesAsTheyCome(
     containerId: string,
-    files: readonly Named[],
+    files: readonly Stream[],
+    readers: readonly StreamReader[],
     query: LogQuery,
   ): AsyncGenerator<LogPiece> {
-    const cursors: Cursors = new Map()
-    let start: Entry[] | undefined = await firstEntries(files, cursors, query)
+    const isOver = (): boolean => closed.has(containerId) || files.some(({ isRemoved }) => isRemoved)
+    if (query.tailLines !== undefined)
+      for (const entry of await lastLines(readers, query.tailLines, query.sinceMs)) yield* piecesOf(entry)
     for (;;) {
-      const isClosed = closed.has(containerId) || files.some(({ file }) => file.isRemoved)
-      const fresh = start ?? (await entriesAfter(files, cursors))
-      start = undefined
-      for (const entry of fresh) yield* piecesOf(files.find(({ name }) => name === entry.stream)!.file, entry)
-      if (fresh.length > 0) continue
-      if (!query.follow || isClosed || query.signal?.aborted) return
-      await news(
-        waiters,
-        containerId,
-        query.signal,
-        () =>
-          closed.has(containerId) || files.some(({ name, file }) => file.records > (cursors.get(name)?.records ?? 0)),
-      )
+      const wasOver = isOver()
+      for await (const entry of inOrder(readers))
+        if (query.sinceMs === undefined || entry.atMs >= query.sinceMs) yield* piecesOf(entry)
+      const missed = readers.reduce((sum, reader) => sum + reader.missed(), 0)
+      if (missed > 0) yield note(`${missed} files of this log were removed before they were read`, now())
+      if (readers.some((reader) => reader.hasMore())) continue
+      if (!query.follow || wasOver || query.signal?.aborted) return
+      const isThere = (): boolean => isOver() || readers.some((reader) => reader.hasMore())
+      await news(waiters, containerId, query.signal, isThere)
     }
   }
 
   return {
     async append(containerId, stream, offset, bytes) {
-      const file = await streamOf(containerId, stream)
-      const before = file.tail
-      const work = (async () => {
-        await before
-        const fresh = bytes.subarray(Math.max(0, file.size - offset))
-        if (fresh.length === 0) return
-        // What fails in the middle is written again at the same place: size and records say what counts.
-        await writeAll(file.data, fresh, file.size)
-        await file.data.datasync()
-        await writeAll(file.index, record(now(), fresh.length), file.records * RECORD_BYTES)
-        file.size += fresh.length
-        file.records++
-      })()
-      file.tail = work.catch(() => {})
-      await work
-      wake(containerId)
+      if (await append(await streamOf(containerId, stream), offset, bytes, now)) wake(containerId)
+    },
+
+    async note(containerId, stream, text) {
+      if (await appendNote(await streamOf(containerId, stream), oneLine(text), now)) wake(containerId)
     },
 
     async size(containerId, stream) {
-      return (await streamOf(containerId, stream)).size
+      return sizeOf(await streamOf(containerId, stream))
     },
 
     async *read(containerId, query) {
-      const files = await Promise.all(
-        query.streams.map(async (name) => ({ name, file: await streamOf(containerId, name) })),
-      )
-      for (const { file } of files) file.readers++
-      try {
-        yield* piecesAsTheyCome(containerId, files, query)
-      } finally {
-        for (const { file } of files) {
-          file.readers--
-          await closeUnused(file)
-        }
-      }
+      await using stack = new AsyncDisposableStack()
+      const files = await Promise.all(query.streams.map((name) => streamOf(containerId, name)))
+      const readers: StreamReader[] = []
+      for (const file of files) readers.push(stack.use(await openReader(file)))
+      yield* piecesAsTheyCome(containerId, files, readers, query)
     },
 
     close,
@@ -137,12 +106,12 @@ export function createLogDirectory(dir: string, now: Now): LogStore & LogFiles &
         const file = await streams.get(key)
         streams.delete(key)
         if (!file) continue
-        await file.tail
         // Who reads it reads on to the end; the files have no name any more by then.
         file.isRemoved = true
-        await closeUnused(file)
+        await closeStream(file)
       }
       await rm(join(dir, containerId), { recursive: true, force: true })
+      wake(containerId)
       closed.delete(containerId)
     },
 
@@ -157,141 +126,50 @@ export function createLogDirectory(dir: string, now: Now): LogStore & LogFiles &
     async [Symbol.asyncDispose]() {
       for (const opened of streams.values()) {
         const file = await opened.catch(() => undefined)
-        await file?.tail
-        await file?.data.close()
-        await file?.index.close()
+        if (file) await closeStream(file)
       }
       streams.clear()
     },
   }
 }
 
-async function closeUnused(file: Stream): Promise<void> {
-  if (!file.isRemoved || file.readers > 0) return
-  await file.data.close()
-  await file.index.close()
-}
-
-/** @throws when not all could be written, e.g. ENOSPC */
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at)
-    at += bytesWritten
-  }
-}
-
-async function openStream(dir: string, stream: LogStream, now: Now): Promise<Stream> {
-  makeDirectory(dir)
-  const data = await openForUpdate(join(dir, stream))
-  const index = await openForUpdate(join(dir, `${stream}.index`))
-  const size = (await data.stat()).size
-  // What is appended is durable only if the file's name is.
-  if (size === 0) syncDirectory(dir)
-  const records = Math.trunc((await index.stat()).size / RECORD_BYTES)
-  const file: Stream = { data, index, size, records, tail: Promise.resolve(), readers: 0, isRemoved: false }
-  const timed = (await readEntries(file, 0, 0, stream)).reduce((sum, entry) => sum + entry.length, 0)
-  if (timed < size) {
-    await index.write(record(now(), size - timed), 0, RECORD_BYTES, records * RECORD_BYTES)
-    file.records++
-  }
-  return file
-}
-
-async function openForUpdate(path: string): Promise<FileHandle> {
-  const made = await open(path, 'a', 0o600)
-  await made.close()
-  return open(path, 'r+')
-}
-
-function record(atMs: number, length: number): Uint8Array {
-  return new Writer(RECORD_BYTES).u64(BigInt(atMs)).u64(BigInt(length)).done()
-}
-
-/** How far a reader has come in each stream: index records, and bytes. */
-type Cursors = Map<LogStream, { readonly records: number; readonly offset: number }>
-
-type Named = { readonly name: LogStream; readonly file: Stream }
-
-async function readEntries(file: Stream, firstRecord: number, from: number, stream: LogStream): Promise<Entry[]> {
-  const count = file.records - firstRecord
-  if (count <= 0) return []
-  const bytes = new Uint8Array(count * RECORD_BYTES)
-  await file.index.read(bytes, 0, bytes.length, firstRecord * RECORD_BYTES)
-  const reader = new Reader(bytes, 'log index')
-  const entries: Entry[] = []
-  let at = from
-  for (let n = 0; n < count; n++) {
-    const entry = { atMs: Number(reader.u64()), from: at, length: Number(reader.u64()), stream }
-    entries.push(entry)
-    at += entry.length
-  }
-  return entries
-}
-
-async function entriesAfter(files: readonly Named[], cursors: Cursors): Promise<Entry[]> {
-  const all: Entry[] = []
-  for (const { name, file } of files) {
-    const { records, offset } = cursors.get(name) ?? { records: 0, offset: 0 }
-    const entries = await readEntries(file, records, offset, name)
-    const last = entries.at(-1)
-    if (last) cursors.set(name, { records: records + entries.length, offset: last.from + last.length })
-    all.push(...entries)
-  }
-  return all.toSorted((a, b) => a.atMs - b.atMs)
-}
-
-/** The entries that a query starts with: what is there now, without what is too old or before the last lines. */
-async function firstEntries(
-  files: readonly Named[],
-  cursors: Cursors,
-  { sinceMs, tailLines }: LogQuery,
-): Promise<Entry[]> {
-  const entries = (await entriesAfter(files, cursors)).filter((entry) => sinceMs === undefined || entry.atMs >= sinceMs)
-  return tailLines === undefined ? entries : lastLines(files, entries, tailLines)
-}
-
-async function lastLines(files: readonly Named[], entries: readonly Entry[], lines: number): Promise<Entry[]> {
-  if (lines <= 0) return []
-  const kept: Entry[] = []
-  let missing = lines
-  let isLast = true
-  for (const entry of entries.toReversed()) {
-    const file = files.find(({ name }) => name === entry.stream)!.file
-    const bytes = await readBytes(file, entry.from, entry.length)
-    let cut = bytes.length
-    // A newline at the very end closes the last line; it does not start another.
-    if (isLast && bytes.at(-1) === 10) cut--
-    isLast = false
-    let at = cut
-    while (missing > 0) {
-      const newline = at === 0 ? -1 : bytes.lastIndexOf(10, at - 1)
-      if (newline < 0) break
-      missing--
-      at = newline
-      if (missing === 0) {
-        const from = newline + 1
-        kept.unshift({ ...entry, from: entry.from + from, length: entry.length - from })
-        return kept
+/** What all streams have now, in order of arrival. */
+async function* inOrder(readers: readonly StreamReader[]): AsyncGenerator<Placed> {
+  const waiting = readers.map((reader) => ({ reader, entries: [] as Placed[], at: 0, isDone: false }))
+  for (;;) {
+    let first: (typeof waiting)[number] | undefined
+    for (const one of waiting) {
+      if (one.at === one.entries.length && !one.isDone) {
+        one.entries = (await one.reader.next()) ?? []
+        one.at = 0
+        one.isDone = one.entries.length === 0
       }
+      const head = one.entries[one.at]
+      if (head && (!first || head.atMs < first.entries[first.at]!.atMs)) first = one
     }
-    kept.unshift(entry)
+    if (!first) return
+    yield first.entries[first.at++]!
   }
-  return kept
 }
 
-async function readBytes(file: Stream, from: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length)
-  const { bytesRead } = await file.data.read(bytes, 0, length, from)
-  return bytes.subarray(0, bytesRead)
+async function* piecesOf(entry: Placed): AsyncGenerator<LogPiece> {
+  const stream = entry.isNote ? 'note' : entry.stream
+  for (let at = 0; at < entry.length; at += READ_BYTES) {
+    const bytes = await readBytes(entry.data, entry.from + at, Math.min(READ_BYTES, entry.length - at))
+    if (bytes.length === 0) return
+    yield { atMs: entry.atMs, stream, bytes }
+  }
 }
 
-async function* piecesOf(file: Stream, entry: Entry): AsyncGenerator<LogPiece> {
-  for (let at = 0; at < entry.length; at += READ_BYTES)
-    yield {
-      atMs: entry.atMs,
-      stream: entry.stream,
-      bytes: await readBytes(file, entry.from + at, Math.min(READ_BYTES, entry.length - at)),
-    }
+function note(text: string, atMs: number): LogPiece {
+  return { atMs, stream: 'note', bytes: Buffer.from(`[bareboat ${new Date(atMs).toISOString()}] ${text}\n`) }
+}
+
+const MAX_NOTE = 1000
+
+/** What is told of a peer may have its words in it. */
+function oneLine(text: string): string {
+  return text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, MAX_NOTE)
 }
 
 function news(

@@ -87,7 +87,7 @@ async function attachChannel(deps: ChannelDeps, channel: Channel, id: string, pa
   const output = async (from: LogStream[]): Promise<void> => {
     const query = { streams: from, follow: true, signal: channel.gone, ...(sinceMs === undefined ? {} : { sinceMs }) }
     for await (const piece of logs.read(container.id, query))
-      await channel.send(piece.stream === 'stderr' ? 'stderr' : 'stdout', piece.bytes)
+      await channel.send(piece.stream === 'stderr' || piece.stream === 'note' ? 'stderr' : 'stdout', piece.bytes)
   }
   const isOver = container.state === 'exited' || container.state === 'failed'
   // How an operating system speaks is its console; which kind it is shows once it is prepared.

@@ -42,6 +42,8 @@ export interface ContainerStore {
 export interface LogStore {
   /** Appends bytes that start at `offset` of the stream; what is already there is skipped. Durable when it returns. */
   append(containerId: string, stream: LogStream, offset: number, bytes: Uint8Array): Promise<void>
+  /** Writes down, between the bytes of a stream, what is to be known of them: a gap, its reason. One line of ASCII, at most 1000 bytes. */
+  note(containerId: string, stream: LogStream, text: string): Promise<void>
   /** How many bytes of a stream are kept: where the next ones belong. */
   size(containerId: string, stream: LogStream): Promise<number>
   /** Chunks in order of arrival, from `sinceMs` on; with `follow` it goes on until `signal` aborts or the log is closed. */
@@ -66,7 +68,8 @@ export interface LogQuery {
 
 export interface LogPiece {
   readonly atMs: number
-  readonly stream: LogStream
+  /** `note`: a line that was written down between the bytes. */
+  readonly stream: LogStream | 'note'
   readonly bytes: Uint8Array
 }
 
