@@ -7,7 +7,7 @@ import { splitReference } from './output/reference.ts'
 import { formatTable, printable } from './output/table.ts'
 import { parseTemplate, renderTemplate } from './output/template.ts'
 import { cleanPath, parseSide, planCopy } from './copy/rules.ts'
-import { detachFilter, parseDetachKeys, tildeFilter } from './terminal/keys.ts'
+import { CONSOLE_ESCAPES, detachFilter, parseDetachKeys, tildeFilter } from './terminal/keys.ts'
 import { verbOf } from './program.ts'
 import { parseDuration, parseWhen } from './when.ts'
 
@@ -165,6 +165,39 @@ test('~. leaves at the start of a line only', () => {
     ['~\r~.', '~\r!'],
   ]
   for (const [text, out] of cases) assert.equal(feed(text), out, JSON.stringify(text))
+})
+
+test('escapes of a console count after a newline only, in one piece or byte by byte', () => {
+  const feed = (pieces: Uint8Array[]) => {
+    const filter = tildeFilter(CONSOLE_ESCAPES)
+    let out = ''
+    for (const piece of pieces)
+      for (let rest: Uint8Array | undefined = piece; rest;) {
+        const keys = filter.feed(rest)
+        out += Buffer.from(keys.bytes).toString()
+        if (keys.escape) out += `{${keys.escape}}`
+        if (keys.isLeft) return `${out}!`
+        rest = keys.rest
+      }
+    return out
+  }
+  const cases: [string, string][] = [
+    ['~B', '{break}'],
+    ['a~B', 'a~B'],
+    ['a\r~Bb~B', 'a\r{break}b~B'],
+    ['~B~B~?~w~.x', '{break}{break}{help}{write}!'],
+    ['\n~~B', '\n~B'],
+    ['~b\r~W', '~b\r~W'],
+    ['~\r~B', '~\r{break}'],
+  ]
+  for (const [text, out] of cases) {
+    assert.equal(feed([Buffer.from(text)]), out, JSON.stringify(text))
+    assert.equal(
+      feed([...Buffer.from(text)].map((byte) => Uint8Array.of(byte))),
+      out,
+      `${JSON.stringify(text)} by bytes`,
+    )
+  }
 })
 
 test('environment files: comments, names without values, quotes kept, what is wrong with its line', () => {

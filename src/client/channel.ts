@@ -82,15 +82,17 @@ export function parseMessage(bytes: Uint8Array): ChannelMessage {
   if (kind === KIND.stderr) return { kind: 'stderr', bytes: rest }
   if (kind !== KIND.control) throw new WireError('a channel message', `kind ${kind ?? 'missing'} is not a server's`)
   const control = parseJson(Buffer.from(rest).toString('utf8'), 'a control message')
-  if (!isControl(control)) throw new WireError('a control message', 'neither stage, exit nor error')
+  if (!isControl(control)) throw new WireError('a control message', 'neither stage, exit, notice, writer nor error')
   return { kind: 'control', control }
 }
 
 function isControl(value: unknown): value is ServerControl {
   if (typeof value !== 'object' || value === null) return false
-  const control = value as Partial<Record<'type' | 'code' | 'stage' | 'error', unknown>>
+  const control = value as Partial<Record<'type' | 'code' | 'stage' | 'error' | 'text' | 'isWriter', unknown>>
   if (control.type === 'exit') return typeof control.code === 'number'
   if (control.type === 'stage') return typeof control.stage === 'string'
+  if (control.type === 'notice') return typeof control.text === 'string'
+  if (control.type === 'writer') return typeof control.isWriter === 'boolean' && typeof control.text === 'string'
   const error = control.error as { message?: unknown } | null | undefined
   return control.type === 'error' && typeof error?.message === 'string'
 }

@@ -48,6 +48,13 @@ export interface LogQuery extends Signalled {
   readonly stderr?: boolean
   readonly console?: boolean
 }
+export interface ConsoleOptions extends Signalled {
+  /** What others are told of who looks. */
+  readonly as?: string
+  readonly readOnly?: boolean
+  /** Takes the console from another session of the BMC, and the writing from another viewer. */
+  readonly takeOver?: boolean
+}
 export interface EventQuery extends Signalled {
   readonly sinceMs?: number
   readonly untilMs?: number
@@ -123,9 +130,10 @@ export function createClient(endpoint: Endpoint) {
         (await ask<PowerAnswer>('GET', at('machines', machine, 'power'), options)).state,
       setPower: async (machine: string, action: PowerAction, options: Signalled = {}) =>
         (await ask<PowerAnswer>('POST', at('machines', machine, 'power'), { json: { action }, ...options })).state,
-      consoleLog: (machine: string, { follow: isFollowed, sinceMs, signal }: LogQuery = {}) =>
-        chunks(endpoint, at('machines', machine, 'console/log'), { follow: isFollowed, since: sinceMs }, signal),
-      console: (machine: string, options: Signalled = {}) => channel(at('machines', machine, 'console'), {}, options),
+      consoleLog: (machine: string, { follow: isFollowed, sinceMs, tail, signal }: LogQuery = {}) =>
+        chunks(endpoint, at('machines', machine, 'console/log'), { follow: isFollowed, since: sinceMs, tail }, signal),
+      console: (machine: string, { signal, ...query }: ConsoleOptions = {}) =>
+        channel(at('machines', machine, 'console'), query, pick(signal)),
     },
 
     images: {

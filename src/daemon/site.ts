@@ -122,7 +122,11 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     }),
   )
   await power.recover()
-  const console = stack.use(createConsole({ log, logs, portOf: power.portOf }))
+  const console = stack.use(createConsole({ log, logs, now, portOf: power.portOf }))
+  const forget = async (machineId: string): Promise<void> => {
+    await console.forget(machineId)
+    await power.forget(machineId)
+  }
   const iface = config.interface === '' ? undefined : findInterface(config.interface)
   const httpUrl = `http://${iface?.address ?? '127.0.0.1'}:${config.httpPort}`
   const nfs = stack.use(await openNfs({ config, log, blobs, address: iface?.address ?? '127.0.0.1' }))
@@ -130,7 +134,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   stack.defer(
     events.listen((event) => {
       if (event.kind !== 'machine') return
-      const work = [directory.refresh(), ...(event.action === 'destroy' ? [power.forget(event.subjectId)] : [])]
+      const work = [directory.refresh(), ...(event.action === 'destroy' ? [forget(event.subjectId)] : [])]
       Promise.all(work).catch((error: unknown) => log.error('machine change not followed', { error: explain(error) }))
     }),
   )

@@ -223,6 +223,8 @@ export const clientControl = z.discriminatedUnion('type', [
   z.object({ type: z.literal('resize'), rows: z.int().min(1).max(1000), columns: z.int().min(1).max(1000) }),
   z.object({ type: z.literal('eof') }),
   z.object({ type: z.literal('signal'), signal: z.string().max(32) }),
+  z.object({ type: z.literal('break') }).describe('console: a serial break'),
+  z.object({ type: z.literal('take-over') }).describe('console: write from now on, whoever did'),
 ])
 export type ClientControl = z.input<typeof clientControl>
 
@@ -231,5 +233,9 @@ export const serverControl = z.discriminatedUnion('type', [
   z.object({ type: z.literal('stage'), stage: stage, at: z.int() }),
   z.object({ type: z.literal('exit'), code: z.int() }),
   z.object({ type: z.literal('error'), error: errorBody.shape.error }),
+  z.object({ type: z.literal('notice'), text: z.string() }).describe('console: a gap, dropped bytes, who writes'),
+  z
+    .object({ type: z.literal('writer'), isWriter: z.boolean(), text: z.string() })
+    .describe('console: whether what this client sends is typed, and why not where it had asked to'),
 ])
 export type ServerControl = z.infer<typeof serverControl>

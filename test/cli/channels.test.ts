@@ -1,13 +1,13 @@
 /** run, exec, attach and console: bytes both ways, keys, interrupts and exit codes. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
 import { runCli } from '../../src/cli/program.ts'
 import type { Container } from '../../src/model/container.ts'
-import { failure, startFakeApi, type ChannelHandler, type FakeApi } from '../fakes/api-server.ts'
+import { ndjson, failure, startFakeApi, type ChannelHandler, type FakeApi } from '../fakes/api-server.ts'
 import { fakeTerminal, run } from '../fakes/terminal.ts'
 import { aContainer } from '../fakes/things.ts'
 
@@ -334,6 +334,83 @@ test('machine console leaves at ~. after a newline and shows its log', async () 
   assert.match((await run(api, ['machine', 'console', '-f', 'm'])).stderr, /--follow goes with --log only/)
   api.on('GET /v1/machines/:name/console/log', { body: `{"at":1,"stream":"console","data":"YWJj"}\n` })
   assert.equal((await run(api, ['machine', 'console', '--log', 'm'])).stdout, 'abc')
+})
+
+test('machine console sends breaks and take-overs in the order of typing, and shows what the server has to say', async () => {
+  await using api = await startFakeApi()
+  const got: unknown[] = []
+  api.onChannel('/v1/machines/:name/console', async (channel, { query }) => {
+    got.push(Object.fromEntries(query))
+    channel.control({ type: 'writer', isWriter: false, text: 'read-only: bob@b has been writing; take over with ~w' })
+    channel.control({ type: 'notice', text: 'the console was lost: no answer' })
+    for (;;) {
+      const message = await channel.next()
+      if (!message) return
+      got.push(message)
+    }
+  })
+  const terminal = fakeTerminal(api, { isTty: true, env: { USER: 'ann' } })
+  const code = runCli(['machine', 'console', '--take-over', 'rack1-07'], terminal.io)
+  await until(() => terminal.stderr().includes('no answer'))
+  terminal.stdin.write('a\r~Bb\r~w~?~.')
+  assert.equal(await code, 0)
+  await until(() => got.length >= 6)
+  assert.deepEqual(got, [
+    { as: `ann@${hostname()}`, takeOver: 'true' },
+    { control: { type: 'resize', rows: 30, columns: 100 } },
+    { stdin: 'a\r' },
+    { control: { type: 'break' } },
+    { stdin: 'b\r' },
+    { control: { type: 'take-over' } },
+  ])
+  assert.match(
+    terminal.stderr(),
+    /\[read-only: bob@b has been writing; take over with ~w\]\r\n\r\n\[the console was lost: /,
+  )
+  assert.match(terminal.stderr(), /After Enter:\r\n {2}~\. {2}leave\r\n[^]*Console closed\n$/)
+})
+
+test('machine console does not take input from a pipe that it cannot type', async () => {
+  await using api = await startFakeApi()
+  api.onChannel('/v1/machines/:name/console', (channel) => {
+    channel.control({ type: 'writer', isWriter: false, text: 'read-only: bob@b has been writing' })
+  })
+  const ran = await run(api, ['machine', 'console', 'm'], { input: 'reboot\r' })
+  assert.deepEqual(
+    [ran.code, ran.stderr],
+    [5, 'bareboat: Cannot write to the console of "m": read-only: bob@b has been writing, or use --take-over\n'],
+  )
+  const both = await run(api, ['machine', 'console', '--take-over', '--read-only', 'm'])
+  assert.match(both.stderr, /--take-over and --read-only exclude each other/)
+})
+
+test("machine console --log prints the console's bytes, the last lines, times, and apart from them what was noted", async () => {
+  await using api = await startFakeApi()
+  const chunk = (at: number, stream: string, text: string) => ({
+    at,
+    stream,
+    data: Buffer.from(text).toString('base64'),
+  })
+  api.on('GET /v1/machines/:name/console/log', () =>
+    ndjson(
+      chunk(0, 'console', 'login: '),
+      chunk(1, 'note', '\n[bareboat T] the console was lost\n'),
+      chunk(2, 'console', '\u001b[Kroot\r\n'),
+      chunk(1000, 'console', '# '),
+    ),
+  )
+  const plain = await run(api, ['machine', 'console', '--log', '--tail', '2', '--since', '0', '-f', 'm'])
+  assert.deepEqual(
+    [plain.stdout, plain.stderr],
+    ['login: \u001b[Kroot\r\n# ', '\r\n[bareboat T] the console was lost\n'],
+  )
+  assert.deepEqual(Object.fromEntries(api.requests.at(-1)!.query), { follow: 'true', since: '0', tail: '2' })
+  const timed = await run(api, ['machine', 'console', '--log', '-t', 'm'])
+  assert.match(timed.stdout, /^\S+ login: \u001b\[Kroot\r\n\S+01\.0{3,9}Z # $/)
+  const json = await run(api, ['machine', 'console', '--log', '--json', 'm'])
+  assert.equal(json.stdout.trim().split('\n').length, 4)
+  assert.match((await run(api, ['machine', 'console', '--tail', '1', 'm'])).stderr, /--tail goes with --log only/)
+  assert.match((await run(api, ['machine', 'console', '--log', '--take-over', 'm'])).stderr, /--take-over goes without/)
 })
 
 test('an interrupt ends a command that waits, with 130', async () => {

@@ -127,7 +127,7 @@ export async function openSmallSite(options: SiteOptions) {
     openBmc: (machine) => world.machines.get(machine.macs[0]!)!.port(dead),
   })
   await power.recover()
-  const console = createConsole({ log, logs, portOf: power.portOf })
+  const console = createConsole({ log, logs, now, portOf: power.portOf })
   const directory = await openDirectory(machineStore, boots, 'http://10.0.0.1:8080')
   let containers: ContainersService | undefined
   const boot = createBoot({

@@ -1,9 +1,22 @@
-/** Keys that leave a session: docker's detach keys, and ssh's `~.` at the start of a line. Pure: bytes in, bytes out. */
+/** Keys that are for us and not for the other side: docker's detach keys, and ssh's `~` at the start of a line. Pure: bytes in, bytes out. */
 import { AppError } from '../../base/errors.ts'
 
+/** What a person asks for by an escape. */
+export type Escape = 'help' | 'break' | 'write'
+
+export interface Keys {
+  /** What goes to the other side. */
+  readonly bytes: Uint8Array
+  /** The person left; what follows is dropped. */
+  readonly isLeft: boolean
+  /** What is asked for once `bytes` are sent. */
+  readonly escape?: Escape
+  /** What was typed after the escape: to be fed. */
+  readonly rest?: Uint8Array
+}
+
 export interface KeyFilter {
-  /** What of `bytes` goes to the other side, and whether the person left. What follows the last key is dropped. */
-  feed(bytes: Uint8Array): { readonly bytes: Uint8Array; readonly isLeft: boolean }
+  feed(bytes: Uint8Array): Keys
 }
 
 export const DEFAULT_DETACH_KEYS = 'ctrl-p,ctrl-q'
@@ -50,17 +63,33 @@ const TILDE = 0x7e
 const CR = 0x0d
 const LF = 0x0a
 
-/** As ssh: after a newline (or at the start) `~.` leaves and `~~` sends one tilde. */
-export function tildeFilter(): KeyFilter {
+/** What follows a tilde on a machine's console. */
+export const CONSOLE_ESCAPES: ReadonlyMap<string, Escape> = new Map([
+  ['?', 'help'],
+  ['B', 'break'],
+  ['w', 'write'],
+])
+
+/**
+ * As ssh (ssh(1), ESCAPE CHARACTERS): after a newline, or at the start, `~.` leaves, `~~` sends one tilde, and `~` with one of
+ * `escapes` asks for something. Any other character after a tilde goes through with it.
+ */
+export function tildeFilter(escapes: ReadonlyMap<string, Escape> = new Map()): KeyFilter {
   let isLineStart = true
   let isEscaped = false
   return {
     feed(bytes) {
       const out: number[] = []
-      for (const byte of bytes) {
+      for (const [at, byte] of bytes.entries()) {
         if (isEscaped) {
           isEscaped = false
           if (byte === 0x2e) return { bytes: Uint8Array.from(out), isLeft: true }
+          const escape = escapes.get(String.fromCharCode(byte))
+          if (escape) {
+            // Another escape may follow at once.
+            isLineStart = true
+            return { bytes: Uint8Array.from(out), isLeft: false, escape, rest: bytes.subarray(at + 1) }
+          }
           out.push(TILDE)
           if (byte === TILDE) {
             isLineStart = false

@@ -4,7 +4,7 @@ import type { Channel } from '../../client/channel.ts'
 import type { ServerControl } from '../../model/api.ts'
 import { writeOut, type InputStream } from '../io.ts'
 import type { Session } from '../session.ts'
-import { noKeys, type KeyFilter } from './keys.ts'
+import { noKeys, type Escape, type KeyFilter } from './keys.ts'
 
 export interface PumpOptions {
   /** The far side has a terminal: ours goes raw and its size is told. */
@@ -14,7 +14,9 @@ export interface PumpOptions {
   /** When the far side can take input; at once when absent. */
   readonly ready?: Promise<void>
   readonly onControl?: (control: ServerControl) => void
-  readonly onOutput?: () => void
+  readonly onOutput?: (bytes: Uint8Array) => void
+  /** What the keys ask for, once what was typed before has been sent. */
+  readonly onEscape?: (escape: Escape) => Promise<void> | void
 }
 
 export type Outcome =
@@ -52,7 +54,7 @@ export async function pump(session: Session, channel: Channel, options: PumpOpti
 async function forwardOutput(session: Session, channel: Channel, options: PumpOptions): Promise<Outcome> {
   for await (const message of channel.messages) {
     if (message.kind !== 'control') {
-      options.onOutput?.()
+      options.onOutput?.(message.bytes)
       await writeOut(message.kind === 'stdout' ? session.io.stdout : session.io.stderr, message.bytes)
       continue
     }
@@ -68,7 +70,7 @@ async function forwardOutput(session: Session, channel: Channel, options: PumpOp
 function forwardInput(
   session: Session,
   channel: Channel,
-  { isTty, keys = noKeys }: PumpOptions,
+  { isTty, keys = noKeys, onEscape }: PumpOptions,
   leave: () => void,
   onBroken: (cause: unknown) => void,
 ): () => void {
@@ -84,10 +86,15 @@ function forwardInput(
     return sending
   }
   const onData = (data: Uint8Array | string) => {
-    const { bytes, isLeft } = keys.feed(typeof data === 'string' ? Buffer.from(data) : data)
     stdin.pause()
     void enqueue(async () => {
-      if (bytes.length > 0) await channel.write(bytes)
+      let isLeft = false
+      for (let rest: Uint8Array | undefined = typeof data === 'string' ? Buffer.from(data) : data; rest && !isLeft;) {
+        const typed = keys.feed(rest)
+        if (typed.bytes.length > 0) await channel.write(typed.bytes)
+        if (typed.escape) await onEscape?.(typed.escape)
+        ;({ rest, isLeft } = { rest: typed.rest, isLeft: typed.isLeft })
+      }
       if (isLeft) leave()
       else if (!isStopped) stdin.resume()
     })

@@ -1,5 +1,4 @@
-import { AppError } from '../../base/errors.ts'
-import { example } from '../option.ts'
+import { example, parseTail } from '../option.ts'
 import { printLog } from '../output/log.ts'
 import type { Register } from '../verbs.ts'
 import { parseWhen } from '../when.ts'
@@ -40,10 +39,3 @@ export const register: Register = (program, session) =>
       const untilMs = flags.until === undefined ? undefined : parseWhen(flags.until, nowMs)
       await printLog(session, chunks, { ...flags, ...(untilMs === undefined ? {} : { untilMs }) })
     })
-
-/** `all`, and what docker takes for it: any negative number. */
-function parseTail(text: string): number | undefined {
-  if (text === 'all' || /^-\d+$/.test(text)) return undefined
-  if (!/^\d+$/.test(text)) throw new AppError('invalid', `Cannot use --tail "${text}": it is neither a number nor all`)
-  return Number(text)
-}

@@ -18,6 +18,9 @@ export interface ChannelHandlers {
 /** Bytes that may wait in the socket before a sender has to wait. */
 const HIGH_WATER = 1 << 20
 
+/** Messages that may come before what they are for is open. */
+const MAX_WAITING = 64
+
 export class Channel {
   /** Aborts when the client has gone. */
   readonly gone: AbortSignal
@@ -35,14 +38,16 @@ export class Channel {
     socket.on('error', () => gone.abort())
     socket.on('message', (data) => {
       const message = data as Buffer
-      if (this.#handlers) this.#take(message)
-      else this.#waiting.push(message)
+      if (this.#handlers) return this.#take(message)
+      this.#waiting.push(message)
+      if (this.#waiting.length >= MAX_WAITING) socket.pause()
     })
   }
 
   /** From now on messages go to `handlers`, those that wait first; one after the other. */
   handle(handlers: ChannelHandlers): void {
     this.#handlers = handlers
+    this.#socket.resume()
     for (const message of this.#waiting.splice(0)) this.#take(message)
   }
 

@@ -25,7 +25,7 @@ export function channelAt(deps: ChannelDeps, url: URL): (channel: Channel) => Pr
   if (version === 'v1' && room === 'containers' && name === 'attach')
     return (channel) => attachChannel(deps, channel, id, url.searchParams)
   if (version === 'v1' && room === 'machines' && name === 'console')
-    return (channel) => consoleChannel(deps, channel, id)
+    return (channel) => consoleChannel(deps, channel, id, url.searchParams)
   throw new AppError('not_found', `Cannot open a channel at "${url.pathname}": there is none`)
 }
 
@@ -130,10 +130,37 @@ function inputHandlers(deps: ChannelDeps, channel: Channel, containerId: string,
   }
 }
 
-async function consoleChannel({ machines, console }: ChannelDeps, channel: Channel, name: string): Promise<void> {
-  await using view = await console.view(await machines.find(name), channel.gone)
-  channel.handle({ input: (bytes) => view.write(bytes), control: () => {} })
-  for await (const bytes of view.output) await channel.send('stdout', bytes)
+async function consoleChannel(
+  { machines, console }: ChannelDeps,
+  channel: Channel,
+  name: string,
+  params: URLSearchParams,
+): Promise<void> {
+  const options = {
+    who: whoIs(params.get('as')),
+    readOnly: params.get('readOnly') === 'true',
+    takeOver: params.get('takeOver') === 'true',
+  }
+  await using view = await console.view(await machines.find(name), options, channel.gone)
+  channel.handle({
+    input: (bytes) => view.write(bytes),
+    async control(message) {
+      if (message.type === 'break') await view.sendBreak()
+      else if (message.type === 'take-over') view.takeOver()
+    },
+  })
+  for await (const event of view.events)
+    if (event.kind === 'output') await channel.send('stdout', event.bytes)
+    else if (event.kind === 'notice') await channel.control({ type: 'notice', text: event.text })
+    else await channel.control({ type: 'writer', isWriter: event.isWriter, text: event.text })
+}
+
+const MAX_WHO = 64
+
+/** What a client calls itself, fit for the terminals of others. */
+function whoIs(name: string | null): string {
+  const plain = (name ?? '').replace(/[^\x21-\x7e]/g, '').slice(0, MAX_WHO)
+  return plain === '' ? 'somebody' : plain
 }
 
 async function pump(from: AsyncIterable<Uint8Array>, channel: Channel, stream: 'stdout' | 'stderr'): Promise<void> {

@@ -105,6 +105,10 @@ export function machineRoutes({ machines, power, logs }: MachineRoutesDeps): Ope
       return jsonLines(c, (signal) => logLines(logs, found.id, new URL(c.req.url).searchParams, ['console'], signal))
     },
   )
-  documentChannel(app, '/machines/{name}/console', 'The serial console')
+  documentChannel(app, '/machines/{name}/console', 'The serial console', {
+    as: 'what others are told of who looks, up to 64 characters',
+    readOnly: 'true: never write',
+    takeOver: 'true: take the console from another session of the BMC, and the writing from another viewer',
+  })
   return app
 }
