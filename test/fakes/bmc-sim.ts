@@ -161,6 +161,11 @@ export class BmcSim implements AsyncDisposable {
     this.#sol = undefined
   }
 
+  /** Ends the serial console without a word, as some do when the machine is reset; the session goes on. */
+  forgetConsole(): void {
+    this.#endSol()
+  }
+
   /** Says something on the serial console. */
   say(text: string): void {
     if (this.#sol) this.#solSend(this.#sol, Buffer.from(text))

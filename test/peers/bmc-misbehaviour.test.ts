@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { sleep } from '../../src/base/clock.ts'
 import { quietLog } from '../../src/base/log.ts'
 import { createIpmiBmc, type IpmiBmcOptions } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
+import { openSolConsole } from '../../src/drivers/bmc/ipmi/sol-console.ts'
 import { SessionBudget } from '../../src/drivers/bmc/ipmi/session-budget.ts'
 import { startBmcSim, type BmcSimOptions } from '../fakes/bmc-sim.ts'
 
@@ -205,6 +206,23 @@ test('the console: a break arrives, takeover ends the first with an error, dispo
   await it.bmc[Symbol.asyncDispose]()
   await sleep(20)
   assert.equal(it.sim.sessions, 0)
+})
+
+test('the console: one that the BMC ends without a word is noticed, while its session lives', async () => {
+  await using it = await rig({})
+  const where = { host: '127.0.0.1', port: it.sim.port, address: `127.0.0.1:${it.sim.port}`, log: quietLog }
+  const who = {
+    user: 'admin',
+    password: Buffer.from('secret'),
+    cipherSuites: [17],
+    privilege: 'administrator',
+  } as const
+  await using console = await openSolConsole({ ...where, ...who }, { takeOver: false, keepAliveMs: 20 })
+  it.sim.say('hello')
+  assert.equal((await readUntil(console, 5)).toString(), 'hello')
+  it.sim.forgetConsole()
+  await assert.rejects(readUntil(console, 1), { code: 'conflict', message: /the BMC ended it/ })
+  assert.equal(it.sim.sessions, 1)
 })
 
 async function readUntil(console: AsyncIterable<Uint8Array>, lengthBytes: number): Promise<Buffer> {

@@ -39,7 +39,11 @@ const MAX_BELIEVED = 1400
  */
 export async function openSolConsole(
   options: SessionOptions,
-  { takeOver, signal }: { takeOver: boolean; signal?: AbortSignal | undefined },
+  {
+    takeOver,
+    signal,
+    keepAliveMs = KEEP_ALIVE_MS,
+  }: { takeOver: boolean; signal?: AbortSignal | undefined; keepAliveMs?: number },
 ): Promise<BmcConsole> {
   await using stack = new AsyncDisposableStack()
   try {
@@ -47,6 +51,9 @@ export async function openSolConsole(
     await session.raise(signal)
     const activation = await activate(session, options.address, takeOver, signal)
     const console = new SolConsole(session, options, activation)
+    stack.use(console)
+    // One that does not see itself that it is active cannot be asked whether it still is.
+    console.keepAlive(keepAliveMs, await isTaken(session, signal))
     stack.move()
     return console
   } catch (cause) {
@@ -86,12 +93,16 @@ async function activate(
 
 async function isTaken(session: IpmiSession, signal?: AbortSignal): Promise<boolean> {
   try {
-    const status = await session.request(COMMANDS.getPayloadActivationStatus, PAYLOAD_SOL, { signal })
-    return (status.activeInstances & (1 << (INSTANCE - 1))) !== 0
+    return await readActive(session, signal)
   } catch (error) {
     if (error instanceof CompletionError) return false
     throw error
   }
+}
+
+async function readActive(session: IpmiSession, signal?: AbortSignal): Promise<boolean> {
+  const status = await session.request(COMMANDS.getPayloadActivationStatus, PAYLOAD_SOL, { signal })
+  return (status.activeInstances & (1 << (INSTANCE - 1))) !== 0
 }
 
 async function deactivate(session: IpmiSession, signal?: AbortSignal): Promise<void> {
@@ -130,7 +141,7 @@ class SolConsole implements BmcConsole {
   readonly #session: IpmiSession
   readonly #address: string
   readonly #maxCharacters: number
-  readonly #keepAlive: NodeJS.Timeout
+  #keepAlive: NodeJS.Timeout | undefined
   readonly #over = new AbortController()
   #unread: Uint8Array[] = []
   #unreadBytes = 0
@@ -146,7 +157,12 @@ class SolConsole implements BmcConsole {
     this.#address = address
     this.#maxCharacters = charactersPerPacket(activation.inboundBytes)
     session.onSol = (payload) => this.#onPacket(parseSol(payload))
-    this.#keepAlive = setInterval(() => void this.#keepAliveOnce(), KEEP_ALIVE_MS)
+  }
+
+  /** @param reportsItself the BMC says that the console is active, and so will say when it is not */
+  keepAlive(everyMs: number, reportsItself: boolean): void {
+    if (!this.#over.signal.aborted)
+      this.#keepAlive = setInterval(() => void this.#keepAliveOnce(reportsItself), everyMs)
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
@@ -238,13 +254,7 @@ class SolConsole implements BmcConsole {
     if (packet.acknowledges !== 0 && packet.acknowledges === this.#outstanding?.sequence)
       this.#outstanding.onAck(packet)
     if (packet.sequence !== 0) this.#onCharacters(packet)
-    if (packet.flags & SOL_STATUS.deactivated)
-      this.#fail(
-        new AppError(
-          'conflict',
-          `Cannot go on with the console of BMC "${this.#address}": the BMC ended it; another session may have taken it`,
-        ),
-      )
+    if (packet.flags & SOL_STATUS.deactivated) this.#fail(this.#ended())
   }
 
   /** A repeated packet is acknowledged again and its characters are not; it may have grown (§15.11). */
@@ -268,9 +278,11 @@ class SolConsole implements BmcConsole {
     this.#wake?.()
   }
 
-  async #keepAliveOnce(): Promise<void> {
+  /** Keeps the session, and looks whether the console is still on: a BMC may end it without a word, e.g. when the machine is reset. */
+  async #keepAliveOnce(reportsItself: boolean): Promise<void> {
     try {
-      await this.#session.request(COMMANDS.getDeviceId, undefined)
+      if (!reportsItself) await this.#session.request(COMMANDS.getDeviceId, undefined)
+      else if (!(await readActive(this.#session))) this.#fail(this.#ended())
     } catch (cause) {
       if (this.#over.signal.aborted || cause instanceof CompletionError || cause instanceof WireError) return
       this.#fail(
@@ -293,6 +305,13 @@ class SolConsole implements BmcConsole {
     clearInterval(this.#keepAlive)
     this.#over.abort()
     this.#wake?.()
+  }
+
+  #ended(): AppError {
+    return new AppError(
+      'conflict',
+      `Cannot go on with the console of BMC "${this.#address}": the BMC ended it; another session may have taken it`,
+    )
   }
 
   #closed(): AppError {
