@@ -166,15 +166,14 @@ export async function startBootServer(workload: Workload, keys: Keys, wire: Wire
     told,
     faults,
     nowMs: () => performance.now() - startedMs,
-    /** @returns what the machine told, or throws when it did not in time */
+    /** @returns what the machine told, or throws when it did not in time, or tells that its boot failed */
     async waitFor(what: string | RegExp, deadlineMs = 300_000): Promise<Told> {
-      const found = await poll(
-        () => told.find((t) => (typeof what === 'string' ? t.what === what : what.test(t.what))),
-        {
-          everyMs: 20,
-          deadlineMs,
-        },
-      )
+      const isIt = (t: Told): boolean => (typeof what === 'string' ? t.what === what : what.test(t.what))
+      const found = await poll(() => told.find((t) => isIt(t) || t.what.startsWith('failed/')), {
+        everyMs: 20,
+        deadlineMs,
+      })
+      if (found && !isIt(found)) throw new Error(`the machine told ${found.what}: ${found.body}`)
       if (!found) throw new Error(`the machine never told ${String(what)}, but ${told.map((t) => t.what).join(' ')}`)
       return found
     },
