@@ -24,6 +24,9 @@ export const labels = z.record(z.string().max(256), z.string().max(4096))
 export const arch = z.enum(['amd64', 'arm64'])
 export type Arch = z.infer<typeof arch>
 
+/** SMBIOS system UUID, lower case. Firmware makes some of serial numbers: their version and variant bits say nothing (RFC 9562 §4). */
+export const systemUuid = z.guid().toLowerCase()
+
 export const machineSpec = z
   .object({
     name,
@@ -32,7 +35,7 @@ export const machineSpec = z
       .min(1)
       .max(32)
       .describe('MAC addresses of its network interfaces; the first is the boot interface'),
-    uuid: z.uuid().optional().describe('SMBIOS system UUID'),
+    uuid: systemUuid.optional().describe('SMBIOS system UUID'),
     ip: z.ipv4().optional().describe('address that DHCP gives it; taken from the pool when absent'),
     arch: arch.default('amd64'),
     rank: z.int().min(0).max(1_000_000).default(0),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { next, runOptions, stateNames, TRANSITIONS } from './container.ts'
-import { mac, machineSpec, matchesRank, rankExpression } from './machine.ts'
+import { mac, machineSpec, matchesRank, rankExpression, systemUuid } from './machine.ts'
 import { isBefore, stallCause, stageAfter } from './stage.ts'
 
 test('next follows the drawing and knows nothing else', () => {
@@ -17,6 +17,11 @@ test('mac reads dashes and upper case, and refuses anything else', () => {
   assert.equal(mac.safeParse('52:54:00:ab:cd').success, false)
   for (const nobody of ['00:00:00:00:00:00', 'ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01'])
     assert.match(mac.safeParse(nobody).error!.message, /not the MAC address of one network card/)
+})
+
+test('systemUuid reads what firmware makes of a serial number, in lower case', () => {
+  assert.equal(systemUuid.parse('36383150-3630-584D-5130-313930323042'), '36383150-3630-584d-5130-313930323042')
+  assert.equal(systemUuid.safeParse('36383150-3630-584D-5130').success, false)
 })
 
 test('matchesRank joins expressions by and', () => {
