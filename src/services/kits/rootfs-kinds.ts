@@ -22,3 +22,10 @@ export function rootfsKindsOf({
   const kinds = Object.entries(NEEDS) as [RootfsKind, readonly string[]][]
   return new Set(kinds.filter(([, modules]) => !modules.some((name) => missing.has(name))).map(([kind]) => kind))
 }
+
+/** Since this recipe the initrd reports hardware and waits for orders where it has no container to run. */
+const RECIPE_OF_AGENT = 4
+
+export function hasAgentMode({ recipe }: Pick<KitManifest, 'recipe'>): boolean {
+  return recipe >= RECIPE_OF_AGENT
+}
