@@ -13,6 +13,7 @@ import type {
   LogChunk,
   PathStat,
   PowerAnswer,
+  RebootAnswer,
   Progress,
   PullRequest,
   SystemInfo,
@@ -25,6 +26,7 @@ import type { ExportFormatName, RootFormatName } from '../model/export.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
 import type { CheckReport, CheckRequest, PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
+import type { Inventory } from '../model/inventory.ts'
 import type { Arch, Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
 import type { Channel } from './channel.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -126,6 +128,17 @@ export function createClient(endpoint: Endpoint) {
       set: (machine: string, change: MachineChange, options: Signalled = {}) =>
         ask<Machine>('PATCH', at('machines', machine), { json: change, ...options }),
       remove: (machine: string, options: Signalled = {}) => ask<void>('DELETE', at('machines', machine), options),
+      accept: (machine: string, { name, ...options }: Signalled & { name?: string } = {}) =>
+        ask<Machine>('POST', at('machines', machine, 'accept'), {
+          json: name === undefined ? {} : { name },
+          ...options,
+        }),
+      decide: (machine: string, decision: 'reject' | 'cordon' | 'uncordon', options: Signalled = {}) =>
+        ask<Machine>('POST', at('machines', machine, decision), options),
+      reboot: (machine: string, options: Signalled = {}) =>
+        ask<RebootAnswer>('POST', at('machines', machine, 'reboot'), options),
+      inventory: async (machine: string, options: Signalled = {}) =>
+        (await ask<{ inventories: Inventory[] }>('GET', at('machines', machine, 'inventory'), options)).inventories,
       power: async (machine: string, options: Signalled = {}) =>
         (await ask<PowerAnswer>('GET', at('machines', machine, 'power'), options)).state,
       setPower: async (machine: string, action: PowerAction, options: Signalled = {}) =>

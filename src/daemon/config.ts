@@ -61,6 +61,11 @@ export const KEYS = {
     kind: 'boolean',
     means: 'answer IPv6 router solicitations, so that iPXE does not wait for them',
   },
+  agentMode: {
+    env: 'BAREBOAT_AGENT_MODE',
+    kind: 'boolean',
+    means: 'boot the agent on machines that nobody has accepted, so that they report their hardware',
+  },
   mirrors: { env: 'BAREBOAT_MIRRORS', kind: 'list', means: 'REGISTRY=URL, tried before the registry itself' },
   plainHttpRegistries: {
     env: 'BAREBOAT_PLAIN_HTTP_REGISTRIES',
@@ -171,6 +176,7 @@ function defaultsFor(env: Environment, uid: number): Config {
     dhcpRelays: [],
     tftp: true,
     routerAdvertisements: true,
+    agentMode: true,
     mirrors: [],
     plainHttpRegistries: [],
     insecureRegistries: [],

@@ -13,6 +13,8 @@ import { loaderFor, type BootClient } from '../servers/dhcp/boot.ts'
 import { createDhcpServer, type DhcpServer } from '../servers/dhcp/server.ts'
 import { createRaServer } from '../servers/ra/server.ts'
 import { createTftpServer } from '../servers/tftp/server.ts'
+import type { Arch } from '../model/machine.ts'
+import type { AgentsService } from '../services/agents/agents.ts'
 import type { BootService } from '../services/boot/boot.ts'
 import type { Directory } from '../services/boot/directory.ts'
 import type { Kits } from '../services/kits/kits.ts'
@@ -24,6 +26,7 @@ export interface NetworkDeps {
   readonly config: Config
   readonly log: Log
   readonly boot: BootService
+  readonly agents: AgentsService
   readonly directory: Directory
   readonly kits: Kits
   readonly iface: Interface
@@ -57,7 +60,7 @@ function createLoaders(kits: Kits, log: Log) {
 }
 
 export async function openNetwork(deps: NetworkDeps): Promise<Network> {
-  const { config, log, boot, directory, iface } = deps
+  const { config, log, boot, agents, directory, iface } = deps
   await using stack = new AsyncDisposableStack()
   const loaders = createLoaders(deps.kits, log)
   await loaders.refresh()
@@ -69,7 +72,7 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
   const tasks: Task[] = [
     createBootServer({
       log: log.with({ server: 'http' }),
-      desk: createBootDesk(boot, (name) => loaders.get(name)),
+      desk: createBootDesk(boot, agents, (name) => loaders.get(name)),
       address,
       port: config.httpPort,
       startThread: startBootThread,
@@ -111,7 +114,9 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
           const { arch } = event.client
           const facts = {
             ...(event.address === undefined ? {} : { ip: event.address }),
-            ...(arch === undefined ? {} : { firmware: arch === 0 ? ('bios' as const) : ('uefi' as const) }),
+            ...(arch === undefined
+              ? {}
+              : { firmware: arch === 0 ? ('bios' as const) : ('uefi' as const), arch: archOf(arch) }),
           }
           noted('dhcp', boot.seen(event.mac, 'dhcp', facts))
         },
@@ -146,6 +151,14 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
+
+/** The architecture of a client that firmware speaks for (option 93, RFC 4578 §2.1). */
+function archOf(clientArch: number): Arch {
+  return ARM64.has(clientArch) ? 'arm64' : 'amd64'
+}
+
+/** UEFI on 64-bit ARM, over TFTP and over HTTP. */
+const ARM64: ReadonlySet<number> = new Set([11, 19])
 
 /** What a client boots: iPXE its script, firmware the loader for its architecture. */
 function bootChoice(client: BootClient, directory: Directory, loaderUrl: string) {

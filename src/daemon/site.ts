@@ -27,6 +27,7 @@ import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
 import { openSqlite } from '../drivers/store/sqlite/database.ts'
 import { createEventBus } from '../drivers/store/sqlite/events.ts'
 import { createImageStore } from '../drivers/store/sqlite/images.ts'
+import { createInventoryStore } from '../drivers/store/sqlite/inventories.ts'
 import { createIntentStore } from '../drivers/store/sqlite/intents.ts'
 import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
 import { siteMigrations, type SiteTables } from '../drivers/store/sqlite/site.ts'
@@ -34,6 +35,7 @@ import { LIVE } from '../model/container.ts'
 import { ROOTFS_KINDS } from '../model/rootfs.ts'
 import { createApi } from '../servers/api/app.ts'
 import { createApiServer } from '../servers/api/server.ts'
+import { createAgents } from '../services/agents/agents.ts'
 import { createBoot } from '../services/boot/boot.ts'
 import { openDirectory } from '../services/boot/directory.ts'
 import { createConsole } from '../services/console/console.ts'
@@ -46,7 +48,7 @@ import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createMachines } from '../services/machines/machines.ts'
-import { rootfsKindsOf } from '../services/kits/rootfs-kinds.ts'
+import { hasAgentMode, rootfsKindsOf } from '../services/kits/rootfs-kinds.ts'
 import { createPower } from '../services/power/power.ts'
 import { createStoreCare } from '../services/store/care.ts'
 import type { EffectiveConfig } from './config.ts'
@@ -73,6 +75,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const database = stack.use(openSqlite<SiteTables>(dir('state.db'), siteMigrations))
   const events = createEventBus(database.db, now)
   const machineStore = createMachineStore(database.db, events, secrets, now)
+  const inventories = createInventoryStore(database.db)
   const containerStore = createContainerStore(database.db, events, now)
   const boots = createBootStore(database.db, secrets, now)
   const consoles = { fileBytes: config.consoleFileMib << 20, files: config.consoleFiles }
@@ -168,10 +171,21 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     filled: (containerId: string) => containers!.reports.filled(containerId),
     facts: (...report: Parameters<ContainersService['reports']['facts']>) => containers!.reports.facts(...report),
   }
+  const agents = createAgents({
+    log,
+    machines: machineStore,
+    inventories,
+    isOn: config.agentMode,
+    kitOf: (arch) => agentKit(kits, arch),
+    httpUrl,
+    kernelParams: config.kernelParams,
+    now,
+  })
   const boot = createBoot({
     log,
     boots,
     reports,
+    agents,
     httpUrl,
     now,
     machineByMac: machineStore.byMac,
@@ -238,7 +252,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const tasks: Task[] = [...roots.tasks, nfs.task]
   if (iface) {
     const network = stack.use(
-      await openNetwork({ config, log, boot, directory, kits, iface, leasePath: dir('leases.db') }),
+      await openNetwork({ config, log, boot, agents, directory, kits, iface, leasePath: dir('leases.db') }),
     )
     leasedIp = network.leasedIp
     problems.push(network.problems)
@@ -249,6 +263,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     log,
     events,
     machines,
+    agents,
+    inventories,
     power,
     logs,
     images,
@@ -316,6 +332,16 @@ async function bootFiles(kits: Kits, arch: string, kernel: string | undefined, i
     kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernel', kernel)),
     initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrd', initrd)),
   }
+}
+
+/** What the agent is booted from: the default kit for the architecture, where it has the agent. */
+async function agentKit(kits: Kits, arch: string) {
+  const kit = await kits.open('default', arch).catch((error: unknown) => {
+    if (error instanceof AppError && error.code === 'not_found') return undefined
+    throw error
+  })
+  if (!kit || !hasAgentMode(kit.manifest)) return undefined
+  return { kernel: await fileAt(kit.kernelPath), initrd: await fileAt(kit.initrdPath) }
 }
 
 function addressAndPort(text: string): { address: string; port: number } {

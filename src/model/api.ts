@@ -41,6 +41,9 @@ export const powerRequest = z.object({ action: powerAction }).strict()
 export const powerAnswer = z.object({ state: powerState })
 export type PowerAnswer = z.infer<typeof powerAnswer>
 
+export const rebootAnswer = z.object({ by: z.enum(['agent', 'bmc']) })
+export type RebootAnswer = z.infer<typeof rebootAnswer>
+
 export const imageSummary = z.object({
   id: z.string().describe('digest of the image config, sha256:…'),
   references: z.array(z.string()),

@@ -54,12 +54,18 @@ export const machineSpec = z
   .strict()
 export type MachineSpec = z.infer<typeof machineSpec>
 
+/** What a machine may be used for: containers run on those that somebody accepted. One that is added by hand is accepted. */
+export const admission = z.enum(['discovered', 'accepted', 'rejected'])
+export type Admission = z.infer<typeof admission>
+
 export const powerState = z.enum(['on', 'off', 'unknown'])
 
 /** A machine as it is stored and shown. The BMC's password is never part of it. */
 export const machine = machineSpec.omit({ bmcPassword: true }).extend({
   id: z.string(),
   hasBmcPassword: z.boolean(),
+  admission: admission.describe('discovered: it came by itself, and waits until somebody accepts or rejects it'),
+  cordoned: z.boolean().describe('what runs on it goes on; nothing new is started'),
   createdAt: z.int().describe('milliseconds since the epoch'),
   containerId: z.string().optional().describe('the live container that it belongs to'),
   leasedIp: z.ipv4().optional(),
@@ -69,6 +75,10 @@ export type Machine = z.infer<typeof machine>
 /** What `machine set` may change; an absent field stays. */
 export const machineChange = machineSpec.omit({ name: true }).partial().strict()
 export type MachineChange = z.infer<typeof machineChange>
+
+/** What a person decides about a machine. */
+export const acceptRequest = z.object({ name: name.exactOptional().describe('what it is called from now on') }).strict()
+export type AcceptRequest = z.infer<typeof acceptRequest>
 
 export const powerAction = z.enum(['on', 'off', 'cycle', 'soft-off'])
 export type PowerAction = z.infer<typeof powerAction>

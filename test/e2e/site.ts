@@ -17,7 +17,16 @@ import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
 import { inflateXz } from '../../src/drivers/debian/xz.ts'
 import type { Container } from '../../src/model/container.ts'
 import type { RackInfo, RackMachine } from '../../src/rack/info.ts'
-import { rackDown, rackInfo, rackPlug, rackUnplug, rackUp, type RackPlace } from '../../src/rack/rack.ts'
+import {
+  rackDown,
+  rackInfo,
+  rackPlug,
+  rackPress,
+  rackUnplug,
+  rackUp,
+  type RackButton,
+  type RackPlace,
+} from '../../src/rack/rack.ts'
 import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
 import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
 import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
@@ -46,6 +55,8 @@ export interface SiteOptions {
   /** Letters and digits; names the rack. */
   readonly name: string
   readonly memoryMiB?: number
+  /** Size of an empty disk in each machine. Default: none. */
+  readonly diskMiB?: number
   /** Do not make the machines known to the server. */
   readonly isEmpty?: boolean
 }
@@ -76,10 +87,12 @@ export interface Site extends AsyncDisposable {
   endServer(): Promise<void>
   /** Takes mains power from a machine and its BMC, or gives it back. */
   plug(machine: string, isPlugged: boolean): Promise<void>
+  /** Presses a button of a machine. */
+  press(machine: string, button: RackButton): Promise<void>
 }
 
 /** @throws {AppError} whatever could not be set up; what was set up before is gone then */
-export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: SiteOptions): Promise<Site> {
+export async function openSite({ name, memoryMiB = 1024, diskMiB = 0, isEmpty = false }: SiteOptions): Promise<Site> {
   await using stack = new AsyncDisposableStack()
   const dir = mkdtempSync(join(tmpdir(), `bareboat-e2e-${name}-`))
   stack.defer(() => rmSync(dir, { recursive: true, force: true }))
@@ -96,7 +109,7 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
   await buildKit()
   const registry = stack.use(await startRegistry())
   stack.use(hireUndertaker(rackPlace, dir, registry))
-  const rack = await rackUp({ ...rackPlace, machines: 2, firmware: ['bios', 'uefi'], memoryMiB })
+  const rack = await rackUp({ ...rackPlace, machines: 2, firmware: ['bios', 'uefi'], memoryMiB, diskMiB })
   stack.defer(async () => void (await rackDown(rackPlace)))
   let server: ServerProcess | undefined
   stack.defer(() => server?.end())
@@ -156,6 +169,7 @@ export async function openSite({ name, memoryMiB = 1024, isEmpty = false }: Site
     },
     restartServer: startOne,
     endServer: async () => server?.end(),
+    press: (machine, button) => rackPress(rackPlace, machine, button),
     plug: (machine, isPlugged) => (isPlugged ? rackPlug : rackUnplug)(rackPlace, machine),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

@@ -12,6 +12,11 @@ import { createBootStore } from '../../src/drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../../src/drivers/store/sqlite/containers.ts'
 import { openSqlite } from '../../src/drivers/store/sqlite/database.ts'
 import { createEventBus } from '../../src/drivers/store/sqlite/events.ts'
+import {
+  createInventoryStore,
+  inventoryMigrations,
+  type InventoryTables,
+} from '../../src/drivers/store/sqlite/inventories.ts'
 import { createIntentStore } from '../../src/drivers/store/sqlite/intents.ts'
 import { createMachineStore } from '../../src/drivers/store/sqlite/machines.ts'
 import { coreMigrations, type Tables } from '../../src/drivers/store/sqlite/schema.ts'
@@ -19,6 +24,7 @@ import type { RunConfig } from '../../src/formats/oci/image.ts'
 import { mergeLayers } from '../../src/formats/tree/merge.ts'
 import { machineSpec } from '../../src/model/machine.ts'
 import { runOptions, type RunOptions } from '../../src/model/container.ts'
+import { createAgents } from '../../src/services/agents/agents.ts'
 import { createBoot, type BootFile } from '../../src/services/boot/boot.ts'
 import { openDirectory } from '../../src/services/boot/directory.ts'
 import { createConsole } from '../../src/services/console/console.ts'
@@ -53,6 +59,8 @@ export const ROOT_HASH = 'ab'.repeat(32)
 export interface SiteOptions {
   /** What containers get whose person did not say. Default `ram`. */
   readonly rootfs?: 'ram' | 'lazy'
+  /** Whether machines that nobody has accepted boot the agent. */
+  readonly hasAgentMode?: boolean
   readonly folder: string
   readonly world: World
   readonly log?: Log
@@ -101,7 +109,9 @@ export async function openSmallSite(options: SiteOptions) {
   }
 
   const secrets = openSecretBox(join(folder, 'secret.key'))
-  const database = stack.use(openSqlite<Tables>(join(folder, 'state.db'), coreMigrations))
+  const database = stack.use(
+    openSqlite<Tables & InventoryTables>(join(folder, 'state.db'), [...coreMigrations, ...inventoryMigrations]),
+  )
   const events = createEventBus(database.db, now)
   const machineStore = createMachineStore(database.db, events, secrets, now)
   const containerStore = createContainerStore(database.db, events, now)
@@ -130,6 +140,21 @@ export async function openSmallSite(options: SiteOptions) {
   const console = createConsole({ log, logs, now, portOf: power.portOf })
   const directory = await openDirectory(machineStore, boots, 'http://10.0.0.1:8080')
   let containers: ContainersService | undefined
+  const file: BootFile = {
+    sizeBytes: 4,
+    pieces: () => [{ kind: 'bytes', bytes: Buffer.from('file') }],
+  }
+  const inventories = createInventoryStore(database.db)
+  const agents = createAgents({
+    log,
+    machines: machineStore,
+    inventories,
+    isOn: options.hasAgentMode ?? false,
+    kitOf: async () => ({ kernel: file, initrd: file }),
+    httpUrl: 'http://10.0.0.1:8080',
+    kernelParams: ['console=ttyS0'],
+    now,
+  })
   const boot = createBoot({
     log,
     boots,
@@ -143,6 +168,7 @@ export async function openSmallSite(options: SiteOptions) {
     onBootEnding: async () => {},
     onBootEnd: () => {},
     nbd: { host: '10.0.0.1', port: 10_809, connections: 1 },
+    agents,
     reports: {
       filled: (...words) => containers!.reports.filled(...words),
       stage: (...words) => containers!.reports.stage(...words),
@@ -153,10 +179,6 @@ export async function openSmallSite(options: SiteOptions) {
   })
   const machines = createMachines({ store: machineStore, checkBmc: () => {}, leasedIp: () => undefined, now })
   const agent = createAgent({ log, guest: guestPortOf(world, dead), boots, logs })
-  const file: BootFile = {
-    sizeBytes: 4,
-    pieces: () => [{ kind: 'bytes', bytes: Buffer.from('file') }],
-  }
   containers = createContainers({
     log,
     events,
@@ -216,6 +238,8 @@ export async function openSmallSite(options: SiteOptions) {
     folder,
     containers,
     machines,
+    agents,
+    inventories,
     machineStore,
     power,
     boot,

@@ -35,6 +35,8 @@ export function aMachine(over: Partial<Machine>): Machine {
     labels: {},
     enabled: true,
     hasBmcPassword: true,
+    admission: 'accepted',
+    cordoned: false,
     createdAt: NOW_MS,
     bmc: 'ipmi://admin@10.0.3.7',
     ip: '10.0.0.7',

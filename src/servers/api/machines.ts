@@ -1,8 +1,12 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
-import { powerAnswer, powerRequest } from '../../model/api.ts'
-import { machine, machineChange, machineSpec } from '../../model/machine.ts'
+import { powerAnswer, powerRequest, rebootAnswer } from '../../model/api.ts'
+import { inventory } from '../../model/inventory.ts'
+import { acceptRequest, machine, machineChange, machineSpec } from '../../model/machine.ts'
+import type { AgentsService } from '../../services/agents/agents.ts'
+import { reboot } from '../../services/agents/reboot.ts'
 import type { LogStore } from '../../services/containers/ports.ts'
 import type { MachinesService } from '../../services/machines/machines.ts'
+import type { InventoryStore } from '../../services/machines/ports.ts'
 import type { PowerService } from '../../services/power/power.ts'
 import { answers, documentChannel, newRouter, streamRoute } from './router.ts'
 import { logLines } from './log-lines.ts'
@@ -11,12 +15,21 @@ import { jsonLines } from './streams.ts'
 export interface MachineRoutesDeps {
   readonly machines: MachinesService
   readonly power: PowerService
+  readonly agents: AgentsService
+  readonly inventories: Pick<InventoryStore, 'of'>
   readonly logs: LogStore
 }
 
+const DECISIONS = {
+  reject: 'Reject a machine: it boots nothing',
+  cordon: 'Cordon a machine: what runs on it goes on, nothing new is started',
+  uncordon: 'Take a cordon away',
+} as const
+
 const params = z.object({ name: z.string().max(256) })
 
-export function machineRoutes({ machines, power, logs }: MachineRoutesDeps): OpenAPIHono {
+export function machineRoutes(deps: MachineRoutesDeps): OpenAPIHono {
+  const { machines, power, logs } = deps
   const app = newRouter()
   app.openapi(
     createRoute({
@@ -56,6 +69,50 @@ export function machineRoutes({ machines, power, logs }: MachineRoutesDeps): Ope
       responses: answers(machine, 'as it is now'),
     }),
     async (c) => c.json(await machines.change(c.req.valid('param').name, c.req.valid('json')), 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/machines/{name}/accept',
+      summary: 'Accept a machine: containers may run on it',
+      request: { params, body: { required: true, content: { 'application/json': { schema: acceptRequest } } } },
+      responses: answers(machine, 'as it is now'),
+    }),
+    async (c) => c.json(await machines.decide(c.req.valid('param').name, 'accept', c.req.valid('json').name), 200),
+  )
+  for (const [decision, summary] of Object.entries(DECISIONS) as [keyof typeof DECISIONS, string][])
+    app.openapi(
+      createRoute({
+        method: 'post',
+        path: `/machines/{name}/${decision}`,
+        summary,
+        request: { params },
+        responses: answers(machine, 'as it is now'),
+      }),
+      async (c) => c.json(await machines.decide(c.req.valid('param').name, decision), 200),
+    )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/machines/{name}/reboot',
+      summary: 'Start a machine without a container anew, by its agent or its BMC',
+      request: { params },
+      responses: answers(rebootAnswer, 'who does it'),
+    }),
+    async (c) => c.json({ by: await reboot(deps, await machines.find(c.req.valid('param').name)) }, 200),
+  )
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/machines/{name}/inventory',
+      summary: 'What is known of its hardware: the last inventory of each source, the latest first',
+      request: { params },
+      responses: answers(z.object({ inventories: z.array(inventory) }), 'the inventories'),
+    }),
+    async (c) => {
+      const { id } = await machines.find(c.req.valid('param').name)
+      return c.json({ inventories: await deps.inventories.of(id) }, 200)
+    },
   )
   app.openapi(
     createRoute({

@@ -1,5 +1,6 @@
 /** What the HTTP server for machines asks of the product. All of it is plain data, since the server has threads of its own. */
 import { AppError } from '../../base/errors.ts'
+import type { AgentsService } from '../../services/agents/agents.ts'
 import type { BootFile, BootService, FilePiece } from '../../services/boot/boot.ts'
 import type { RootFileName } from '../../services/boot/root.ts'
 
@@ -7,6 +8,7 @@ export type BootFileName = 'kernel' | 'initrd' | RootFileName
 
 export type FileName =
   | { readonly room: 'boot'; readonly token: string; readonly name: BootFileName }
+  | { readonly room: 'agent'; readonly token: string; readonly name: 'kernel' | 'initrd' }
   | { readonly room: 'loader'; readonly name: string }
 
 export interface FileFacts {
@@ -18,6 +20,10 @@ export interface BootDesk extends Pick<
   BootService,
   'waiting' | 'script' | 'spec' | 'stage' | 'failed' | 'filled' | 'exit' | 'kernelLoaded'
 > {
+  agentSpec: AgentsService['spec']
+  agentReport: AgentsService['report']
+  agentOrder: AgentsService['order']
+  agentFailed(...words: Parameters<AgentsService['failed']>): Promise<void>
   /** @throws {AppError} not_found, conflict */
   file(name: FileName): Promise<FileFacts>
   /** What bytes `from` (inclusive) to `to` (exclusive) of it are. @throws {AppError} not_found, conflict */
@@ -25,9 +31,14 @@ export interface BootDesk extends Pick<
 }
 
 /** @param loader loaders for UEFI HTTP boot, by name */
-export function createBootDesk(boot: BootService, loader: (name: string) => BootFile | undefined): BootDesk {
+export function createBootDesk(
+  boot: BootService,
+  agents: AgentsService,
+  loader: (name: string) => BootFile | undefined,
+): BootDesk {
   async function open(name: FileName): Promise<BootFile> {
     if (name.room === 'boot') return boot.file(name.token, name.name)
+    if (name.room === 'agent') return agents.file(name.token, name.name)
     const file = loader(name.name)
     if (file === undefined) throw new AppError('not_found', 'Cannot find what this address stood for')
     return file
@@ -41,6 +52,10 @@ export function createBootDesk(boot: BootService, loader: (name: string) => Boot
     filled: boot.filled,
     exit: boot.exit,
     kernelLoaded: boot.kernelLoaded,
+    agentSpec: agents.spec,
+    agentReport: agents.report,
+    agentOrder: agents.order,
+    agentFailed: async (...words) => agents.failed(...words),
     async file(name) {
       const { sizeBytes, etag } = await open(name)
       return { sizeBytes, ...(etag === undefined ? {} : { etag }) }

@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { AppError, ERROR_CODES, explain, systemCode } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { aborted, type Task } from '../../base/task.ts'
+import { MAX_REPORT_BYTES } from '../../formats/hardware/report.ts'
 import { mac as macSchema } from '../../model/machine.ts'
 import { listenTcp } from '../listen.ts'
 import type { BootDesk, FileFacts, FileName } from './desk.ts'
@@ -87,10 +88,11 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
     const [room, token = '', name = '', word = ''] = url.pathname.split('/').slice(1)
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (room === 'loader' && isRead) return found({ room: 'loader', name: token })
-    if (room !== 'boot') return notFound()
-    if (isRead) return get(token, name, url, from)
+    if (room !== 'boot' && room !== 'agent') return notFound()
+    if (isRead) return room === 'agent' ? agentGet(token, name, from) : get(token, name, url, from)
     if (request.method !== 'POST') return { status: 405, text: 'GET, HEAD and POST only\n' }
-    const body = await readBody(request)
+    if (room === 'agent') return agentPost(request, token, name, word, from)
+    const body = (await readBody(request)).toString('utf8')
     if (name === 'stage') await desk.stage(token, word, factsIn(body))
     else if (name === 'failed') await desk.failed(token, word, body)
     else if (name === 'filled') await desk.filled(token)
@@ -117,6 +119,33 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
       default:
         return notFound()
     }
+  }
+
+  async function agentGet(token: string, name: string, from: string): Promise<Reply> {
+    switch (name) {
+      case 'spec':
+        return { status: 200, text: await desk.agentSpec(token, from) }
+      case 'order':
+        return { status: 200, text: await desk.agentOrder(token, from) }
+      case 'kernel':
+      case 'initrd':
+        return found({ room: 'agent', token, name })
+      default:
+        return notFound()
+    }
+  }
+
+  async function agentPost(
+    request: IncomingMessage,
+    token: string,
+    name: string,
+    word: string,
+    from: string,
+  ): Promise<Reply> {
+    if (name === 'report') await desk.agentReport(token, from, await readBody(request, MAX_REPORT_BYTES))
+    else if (name === 'failed') await desk.agentFailed(token, from, word, (await readBody(request)).toString('utf8'))
+    else return notFound()
+    return { status: 200, text: 'ok\n' }
   }
 
   async function found(file: FileName): Promise<Reply & { readonly file: FileName }> {
@@ -196,14 +225,13 @@ function factsIn(body: string): { memoryKiB?: number } {
   return memory === undefined ? {} : { memoryKiB: Number(memory) }
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage, maxBytes = MAX_BODY_BYTES): Promise<Buffer> {
   const parts: Buffer[] = []
   let length = 0
   for await (const part of request as AsyncIterable<Buffer>) {
     length += part.length
-    if (length > MAX_BODY_BYTES)
-      throw new AppError('invalid', `Cannot read the report: it is over ${MAX_BODY_BYTES} bytes`)
+    if (length > maxBytes) throw new AppError('invalid', `Cannot read the report: it is over ${maxBytes} bytes`)
     parts.push(part)
   }
-  return Buffer.concat(parts).toString('utf8')
+  return Buffer.concat(parts)
 }

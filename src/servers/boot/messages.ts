@@ -38,6 +38,10 @@ const METHODS = Object.keys({
   filled: true,
   exit: true,
   kernelLoaded: true,
+  agentSpec: true,
+  agentReport: true,
+  agentOrder: true,
+  agentFailed: true,
   file: true,
   pieces: true,
 } satisfies Record<keyof BootDesk, true>) as (keyof BootDesk)[]

@@ -7,7 +7,9 @@ import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { generateKey, keyToHex, opensshPrivateKey, publicKeyLine } from '../../formats/ssh/keys.ts'
 import { LIVE, type Container } from '../../model/container.ts'
+import type { Arch } from '../../model/machine.ts'
 import { isBefore, type Stage } from '../../model/stage.ts'
+import type { AgentsService } from '../agents/agents.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { Boot, BootStore } from './ports.ts'
 import { rootFile, rootParams, rootVariables, type BootRoot, type NbdAddress, type RootFileName } from './root.ts'
@@ -57,6 +59,8 @@ export interface BootDeps {
   /** Undefined while it is still being made ready. */
   readonly preparedOf: (container: Container) => Promise<Prepared | undefined>
   readonly reports: BootReports
+  /** For machines that nobody has accepted yet. */
+  readonly agents: Pick<AgentsService, 'script' | 'sighted'>
   /** Runs when a boot was opened or ended, before anything is done with it. */
   readonly onBootChange: () => Promise<void>
   /** Runs before a boot is ended. */
@@ -150,16 +154,23 @@ export function createBoot(deps: BootDeps) {
     /** For a machine without a boot: its own script after all when it has one by now, or why there is none. */
     async waiting(mac: string): Promise<string> {
       const machine = await deps.machineByMac(mac)
-      if (!machine)
+      if (machine && !machine.enabled) return waitingScript([`${machine.name} is disabled`], waitingUrl(mac))
+      if (!machine || machine.admission === 'discovered')
+        return (await deps.agents.script(mac, machine, waitingUrl(mac))) ?? unacceptedScript(mac, machine)
+      if (machine.admission === 'rejected')
         return waitingScript(
-          [`this machine is unknown here: its MAC is ${mac}`, `add it with: bareboat machine add NAME --mac ${mac}`],
+          [`${machine.name} is rejected`, `change that with: bareboat machine accept ${machine.name}`],
           waitingUrl(mac),
         )
-      if (!machine.enabled) return waitingScript([`${machine.name} is disabled`], waitingUrl(mac))
       const boot = await boots.openOf(machine.id)
       if (boot) return script(boot.token, mac)
       return waitingScript(
-        [`${machine.name} has no container to boot`, `start one with: bareboat run --machine ${machine.name} IMAGE`],
+        machine.cordoned
+          ? [`${machine.name} is cordoned`, `change that with: bareboat machine uncordon ${machine.name}`]
+          : [
+              `${machine.name} has no container to boot`,
+              `start one with: bareboat run --machine ${machine.name} IMAGE`,
+            ],
         waitingUrl(mac),
       )
     },
@@ -238,13 +249,27 @@ export function createBoot(deps: BootDeps) {
     },
 
     /** What DHCP and TFTP saw of a machine. */
-    async seen(mac: string, stage: 'dhcp' | 'tftp', facts: { firmware?: 'bios' | 'uefi'; ip?: string }): Promise<void> {
+    async seen(
+      mac: string,
+      stage: 'dhcp' | 'tftp',
+      facts: { firmware?: 'bios' | 'uefi'; ip?: string; arch?: Arch },
+    ): Promise<void> {
+      if (facts.arch !== undefined) deps.agents.sighted(mac, facts.arch)
       const machine = await deps.machineByMac(mac)
       if (!machine) return
       if (facts.firmware) await reports.facts(machine.id, { firmware: facts.firmware })
       const boot = await boots.openOf(machine.id)
       if (boot) await reports.stage(boot.containerId, stage, stage, facts.ip === undefined ? {} : { ip: facts.ip })
     },
+  }
+
+  function unacceptedScript(mac: string, machine: StoredMachine | undefined): string {
+    return waitingScript(
+      machine
+        ? [`${machine.name} is not accepted yet`, `accept it with: bareboat machine accept ${machine.name}`]
+        : [`this machine is unknown here: its MAC is ${mac}`, `add it with: bareboat machine add NAME --mac ${mac}`],
+      waitingUrl(mac),
+    )
   }
 
   function ownUrl(token: string, mac: string): string {

@@ -9,9 +9,7 @@ const ASK_AGAIN_SECONDS = 10
 const PREPARING_SECONDS = 2
 const RETRY_SECONDS = 3
 
-export interface ContainerScript {
-  readonly containerName: string
-  readonly containerId: string
+export interface KernelScript {
   readonly machineName: string
   /** Under which the machine's files are, without a slash at the end: `http://10.0.0.1:8080/boot/TOKEN`. */
   readonly baseUrl: string
@@ -21,10 +19,29 @@ export interface ContainerScript {
   readonly kernelParams: readonly string[]
 }
 
-/** Boots one container on one machine. What fails is tried again, with its script fetched anew. */
+export interface ContainerScript extends KernelScript {
+  readonly containerName: string
+  readonly containerId: string
+}
+
+/** Boots one container on one machine. */
 export function containerScript(script: ContainerScript): string {
+  return kernelScript(
+    `${script.machineName} boots container ${script.containerName} (${short(script)})`,
+    [`bareboat.id=${script.containerId}`],
+    script,
+  )
+}
+
+/** Boots the agent on a machine without a container. */
+export function agentScript(script: KernelScript): string {
+  return kernelScript(`${script.machineName} starts the agent, which reports its hardware`, [], script)
+}
+
+/** Loads and starts a kernel. What fails is tried again, with the script fetched anew. */
+function kernelScript(what: string, args: readonly string[], script: KernelScript): string {
   return renderScript([
-    { do: 'echo', text: `Bareboat: ${script.machineName} boots container ${script.containerName} (${short(script)})` },
+    { do: 'echo', text: `Bareboat: ${what}` },
     { do: 'imgfree' },
     {
       do: 'kernel',
@@ -32,7 +49,7 @@ export function containerScript(script: ContainerScript): string {
       url: `${script.baseUrl}/kernel`,
       args: [
         'initrd=initrd',
-        `bareboat.id=${script.containerId}`,
+        ...args,
         `bareboat.url=${script.baseUrl}`,
         `BOOTIF=01-${script.mac.replaceAll(':', '-')}`,
         ...script.kernelParams,

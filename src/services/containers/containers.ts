@@ -5,6 +5,7 @@ import { untilAborted } from '../../base/task.ts'
 import type { Container, RunOptions } from '../../model/container.ts'
 import { refuseResetAtime } from '../../model/fstype.ts'
 import type { BootReports } from '../boot/boot.ts'
+import { closedBecause } from '../machines/admission.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { EventBus } from '../ports.ts'
 import { containerEvent } from './events.ts'
@@ -149,6 +150,18 @@ export function createContainers(deps: ContainersDeps) {
     }
   }
 
+  /** @throws {AppError} conflict for a container that is over on a machine on which nothing may be started */
+  async function refuseClosed(container: Container): Promise<void> {
+    if (isLive(container) || container.machineId === undefined) return
+    const machine = await deps.machineById(container.machineId)
+    const closed = machine && closedBecause(machine)
+    if (closed !== undefined)
+      throw new AppError(
+        'conflict',
+        `Cannot restart container "${container.name}": machine "${container.machineName}" ${closed}`,
+      )
+  }
+
   return {
     find,
     findLive,
@@ -217,6 +230,7 @@ export function createContainers(deps: ContainersDeps) {
 
     /** Stops where it runs, and boots again on the same machine with the same options. */
     async restart(reference: string, graceSeconds?: number): Promise<Container> {
+      await refuseClosed(await find(reference))
       const container = await stop(reference, graceSeconds)
       if (container.machineId === undefined)
         throw new AppError(

@@ -3,6 +3,7 @@ import { AppError } from '../../base/errors.ts'
 import type { RunOptions } from '../../model/container.ts'
 import { matchesRank } from '../../model/machine.ts'
 import type { RootfsKind } from '../../model/rootfs.ts'
+import { closedBecause } from '../machines/admission.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 
 /**
@@ -30,7 +31,8 @@ export function candidates(machines: readonly StoredMachine[], options: RunOptio
 
 /** Why a machine cannot take the container, as the end of a sentence; undefined when it can. */
 function whyNot(machine: StoredMachine, options: RunOptions, arch: string | undefined): string | undefined {
-  if (!machine.enabled) return 'is disabled'
+  const closed = closedBecause(machine)
+  if (closed !== undefined) return closed
   if (options.group !== undefined && !machine.groups.includes(options.group))
     return `is not in group "${options.group}"`
   if (!matchesRank(machine.rank, options.rank)) return `has rank ${machine.rank}`

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Now } from '../../base/clock.ts'
 import { AppError } from '../../base/errors.ts'
 import type { Machine, MachineChange, MachineSpec } from '../../model/machine.ts'
+import { decide, type Decision } from './admission.ts'
 import type { MachineStore, StoredMachine } from './ports.ts'
 
 export interface MachinesDeps {
@@ -48,7 +49,14 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
       if (spec.bmc !== undefined) checkBmc(spec.bmc)
       const { bmcPassword, ...rest } = spec
       const id = randomUUID()
-      const machine: StoredMachine = { ...rest, id, hasBmcPassword: bmcPassword !== undefined, createdAt: now() }
+      const machine: StoredMachine = {
+        ...rest,
+        id,
+        hasBmcPassword: bmcPassword !== undefined,
+        admission: 'accepted',
+        cordoned: false,
+        createdAt: now(),
+      }
       await store.insert(machine, bmcPassword, event('create', machine))
       return view(machine)
     },
@@ -68,6 +76,21 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
       if (!changed)
         throw new AppError('not_found', `Cannot change machine "${before.name}": it was removed in the meantime`)
       return view(changed)
+    },
+
+    /**
+     * Takes a person's decision down. One that changes nothing is no event.
+     * @param name for `accept`: what it is called from now on
+     * @throws {AppError} not_found, conflict
+     */
+    async decide(reference: string, decision: Decision, name?: string): Promise<Machine> {
+      const { id, name: before, ...rest } = await find(reference)
+      const change = (seen: StoredMachine) => decide(seen, decision, name)
+      await store.update(id, change, undefined, event(decision, { id, name: name ?? before, ...rest }))
+      const machine = await store.byId(id)
+      if (!machine)
+        throw new AppError('not_found', `Cannot ${decision} machine "${before}": it was removed in the meantime`)
+      return view(machine)
     },
 
     /** @throws {AppError} conflict while a container lives on it */

@@ -1,4 +1,5 @@
 import type { NewEvent } from '../../model/event.ts'
+import type { Inventory } from '../../model/inventory.ts'
 import type { Machine, MachineSpec } from '../../model/machine.ts'
 
 /** A machine as it is stored, with the container that holds it now. */
@@ -26,6 +27,15 @@ export interface MachineStore {
   byMac(mac: string): Promise<StoredMachine | undefined>
   /** In the clear; only for the driver that speaks to the BMC. */
   bmcPassword(machineId: string): Promise<string | undefined>
+}
+
+/** What is known of the hardware of machines: the last inventory of each source. It goes with its machine. */
+export interface InventoryStore {
+  put(machineId: string, inventory: Inventory): Promise<void>
+  /** The latest first. */
+  of(machineId: string): Promise<Inventory[]>
+  /** Serial numbers by machine, where one is known. */
+  serials(): Promise<ReadonlyMap<string, string>>
 }
 
 export type { MachineSpec }

@@ -43,7 +43,9 @@ const COLUMNS: readonly Column<Machine>[] = [
   { field: 'Container', heading: 'CONTAINER', value: ({ containerId }) => containerId ?? '', hidden: true },
 ]
 
-function statusText({ containerId, enabled }: Machine): string {
-  if (containerId !== undefined) return `in use (${containerId.slice(0, 12)})`
-  return enabled ? 'free' : 'disabled'
+function statusText({ containerId, enabled, admission, cordoned }: Machine): string {
+  const cordon = cordoned ? ', cordoned' : ''
+  if (containerId !== undefined) return `in use (${containerId.slice(0, 12)})${cordon}`
+  if (!enabled) return 'disabled'
+  return admission === 'accepted' ? (cordoned ? 'cordoned' : 'free') : admission
 }

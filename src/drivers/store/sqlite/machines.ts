@@ -48,7 +48,7 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
         const sealed = password === undefined ? {} : { bmc_password: secrets.seal(password, context(machineId)) }
         await trx
           .updateTable('machine')
-          .set({ spec: specOf(machine), ...sealed })
+          .set({ name: machine.name, spec: specOf(machine), ...sealed })
           .where('id', '=', machineId)
           .execute()
         await trx.deleteFrom('machine_mac').where('machine_id', '=', machineId).execute()

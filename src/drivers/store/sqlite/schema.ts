@@ -78,4 +78,9 @@ export const coreMigrations: readonly Migration[] = [
       `CREATE INDEX event_by_time ON event(at)`,
     ],
   },
+  {
+    name: '004-admission',
+    // Whatever was registered so far was registered by somebody.
+    statements: [`UPDATE machine SET spec = json_set(spec, '$.admission', 'accepted', '$.cordoned', json('false'))`],
+  },
 ]

@@ -2,14 +2,16 @@
 import type { Migration } from './database.ts'
 import { deviceMigrations, type DeviceTables } from './devices.ts'
 import { imageMigrations, type ImageTables } from './images.ts'
+import { inventoryMigrations, type InventoryTables } from './inventories.ts'
 import { profileMigrations, type ProfileTables } from './profiles.ts'
 import { coreMigrations, type Tables } from './schema.ts'
 
-export type SiteTables = Tables & ImageTables & DeviceTables & ProfileTables
+export type SiteTables = Tables & ImageTables & DeviceTables & ProfileTables & InventoryTables
 
 export const siteMigrations: readonly Migration[] = [
   ...coreMigrations,
   ...imageMigrations,
   ...deviceMigrations,
   ...profileMigrations,
+  ...inventoryMigrations,
 ]
