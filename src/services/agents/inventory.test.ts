@@ -24,7 +24,7 @@ test('inventoryOf: a machine with an SMBIOS table', () => {
     'disk\tname=sda\tbytes=4000787030016\ttransport=sata\tvendor=ATA\tmodel=WDC\tserial=W-1\trotational=1',
     'disk\tname=sdb\tbytes=1000\ttransport=scsi\tvendor=SEAGATE\trotational=0',
     'disk\tname=nvme0n1\tbytes=2000\ttransport=nvme\trotational=0\twwid=eui.1',
-    'disk\tname=vda\tbytes=3000\ttransport=virtio\trotational=1',
+    'disk\tname=vda\tbytes=3000\ttransport=virtio\tvendor=0x1af4\trotational=1',
     'tpm\tversion=2',
     'bmc\tfirmware=3.88',
     smbios('SuperMicro-Dual-Xeon'),

@@ -138,8 +138,8 @@ function diskOf(disk: Line<'disk'>): InventoryDisk {
     transport === 'nvme' ? 'nvme' : !isPlain ? 'other' : rotational === true ? 'hdd' : 'ssd'
   return present({
     ...{ name: text(disk.name), serial: text(disk.serial), model: text(disk.model), sizeBytes: disk.bytes, kind },
-    // libata says "ATA" for every vendor.
-    ...{ manufacturer: disk.vendor === 'ATA' ? undefined : text(disk.vendor), wwn: text(disk.wwid) },
+    // libata says "ATA" for every vendor; behind virtio it is the number of a PCI vendor.
+    ...{ manufacturer: /^(ATA$|0x)/.test(disk.vendor ?? '') ? undefined : text(disk.vendor), wwn: text(disk.wwid) },
   })
 }
 
