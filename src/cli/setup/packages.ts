@@ -26,6 +26,10 @@ export const DEMO_PACKAGES: readonly Package[] = [
 
 export const TEST_PACKAGES: readonly Package[] = [
   ...DEMO_PACKAGES,
+  ['dosfstools', 'fsck.fat'],
+  ['mtools', 'mcopy'],
+  ['gdisk', 'sgdisk'],
+  ['xorriso', 'xorriso'],
   ['ipmitool', 'ipmitool'],
   ['freeipmi-tools', 'ipmipower'],
   ['dnsmasq-base', 'dnsmasq'],
