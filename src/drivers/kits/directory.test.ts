@@ -9,7 +9,7 @@ import { quietLog } from '../../base/log.ts'
 import { sampleElf } from '../../formats/elf/sample.ts'
 import { createKits } from '../../services/kits/kits.ts'
 import type { PackageSource } from '../../services/kits/ports.ts'
-import { IPXE_FILES, PROGRAMS } from '../../services/kits/recipe.ts'
+import { IPXE_FILES, MEDIA_LOADERS, PROGRAMS } from '../../services/kits/recipe.ts'
 import { openKitDirectory } from './directory.ts'
 import { readGuestFiles } from './guest-files.ts'
 import { openBootFile } from './open-boot-file.ts'
@@ -53,6 +53,12 @@ function fakeArchive(kernel = 'kernel'): PackageSource & { fetched: string[] } {
     packages.set(name, {
       depends: ['libc6'],
       deb: deb(PROGRAMS.filter((p) => p.package === name).map((p) => [p.from, program])),
+    })
+  const loaders = Object.values(MEDIA_LOADERS).flat()
+  for (const { package: name } of loaders)
+    packages.set(name, {
+      depends: [],
+      deb: deb(loaders.filter((p) => p.package === name).map((p) => [p.from, p.from])),
     })
   const fetched: string[] = []
   return {
@@ -102,6 +108,7 @@ test('build makes a kit whose digest covers every file; it becomes the default',
     assert.equal(createHash('sha256').update(bytes).digest('hex'), sha256, name)
   }
   assert.deepEqual([...kit.ipxe.keys()].toSorted(), [...IPXE_FILES].toSorted())
+  assert.deepEqual([...kit.media.keys()], ['systemd-bootx64.efi', 'isolinux.bin', 'isohdpfx.bin', 'ldlinux.c32'])
   assert.deepEqual(kit.manifest.modules, ['virtio_net'])
   assert.deepEqual(kit.manifest.firmwareMissing, { virtio_net: ['x/y.bin'] })
   assert.ok(kit.manifest.modulesMissing.includes('tg3') && !kit.manifest.modulesMissing.includes('af_packet'))

@@ -1,5 +1,6 @@
-/** Puts a kit together from packages: kernel, initrd, iPXE. Everything in memory; the caller writes it down. */
+/** Puts a kit together from packages: kernel, initrd, iPXE, loaders of media. Everything in memory; the caller writes it down. */
 import { createHash } from 'node:crypto'
+import { basename } from 'node:path'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { AppError } from '../../base/errors.ts'
 import { cpioArchive, type CpioEntry } from '../../formats/cpio/archive.ts'
@@ -11,6 +12,7 @@ import type { GuestFile, Inflate, PackageInfo, PackageSource } from './ports.ts'
 import {
   IPXE_FILES,
   kernelPackage,
+  MEDIA_LOADERS,
   moduleNames,
   PROGRAMS,
   RECIPE_VERSION,
@@ -70,7 +72,9 @@ export type BuildProgress = (step: string) => void
 
 /** The digest of everything that decides a kit's bytes, without fetching a package. */
 export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: AbortSignal): Promise<string> {
-  const names = [kernelPackage(recipe.flavour, deps.architecture), ...new Set(PROGRAMS.map((p) => p.package)), 'ipxe']
+  const loaders = MEDIA_LOADERS[deps.architecture]
+  const programs = new Set([...PROGRAMS, ...loaders].map((p) => p.package))
+  const names = [kernelPackage(recipe.flavour, deps.architecture), ...programs, 'ipxe']
   const packages: PackageInfo[] = []
   // Libraries come from what these packages depend on; two levels cover every library of a kit.
   let level = names
@@ -92,6 +96,7 @@ export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: 
       recipe,
       PROGRAMS,
       IPXE_FILES,
+      loaders,
       moduleNames(deps.architecture),
       UNPACKED_MODULES,
       lines,
@@ -130,6 +135,8 @@ export async function buildKit(
     ['initrd', recipe.initrdCompression === 'zstd' ? packZstd(cpio) : cpio],
     ...IPXE_FILES.map((name) => [`ipxe/${name}`, fileOf(ipxe, `usr/lib/ipxe/${name}`)] as const),
   ])
+  for (const { package: name, from } of MEDIA_LOADERS[deps.architecture])
+    files.set(`media/${basename(from)}`, fileOf(await trees.tree(name, signal), from))
   const packages = (await trees.fetched()).map(({ name, version, sha256 }) => ({ name, version, sha256 }))
   const manifest: KitManifest = {
     recipe: RECIPE_VERSION,

@@ -27,6 +27,8 @@ export interface Kit {
   readonly initrdPath: string
   /** Name, e.g. `snponly.efi`, to path. */
   readonly ipxe: ReadonlyMap<string, string>
+  /** The same of what firmware starts from a medium, e.g. `isolinux.bin`; empty in a kit of an older recipe. */
+  readonly media: ReadonlyMap<string, string>
 }
 
 export interface KitsDeps {
@@ -188,14 +190,20 @@ function kitOf({ hex, manifest: bytes, createdAt }: KeptKit, store: KitStore): K
   if (sha256(bytes) !== hex)
     throw new AppError('internal', `Cannot open kit "${hex.slice(0, 12)}": its manifest was changed`)
   const manifest = JSON.parse(new TextDecoder().decode(bytes)) as KitManifest
-  const ipxe = Object.keys(manifest.files).filter((name) => name.startsWith('ipxe/'))
+  const below = (folder: string): ReadonlyMap<string, string> =>
+    new Map(
+      Object.keys(manifest.files)
+        .filter((name) => name.startsWith(folder))
+        .map((name) => [name.slice(folder.length), store.pathOf(hex, name)]),
+    )
   return {
     digest: `sha256:${hex}`,
     manifest,
     createdAt,
     kernelPath: store.pathOf(hex, 'kernel'),
     initrdPath: store.pathOf(hex, 'initrd'),
-    ipxe: new Map(ipxe.map((name) => [name.slice('ipxe/'.length), store.pathOf(hex, name)])),
+    ipxe: below('ipxe/'),
+    media: below('media/'),
   }
 }
 

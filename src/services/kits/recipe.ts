@@ -41,6 +41,23 @@ export const IPXE_FILES = [
   'ipxe.iso',
 ] as const
 
+interface MediaLoader {
+  readonly package: string
+  /** Its path in the package. */
+  readonly from: string
+}
+
+/** What firmware starts from a medium that holds all of a boot, by architecture; in the kit they lie under `media/`. */
+export const MEDIA_LOADERS: Readonly<Record<Arch, readonly MediaLoader[]>> = {
+  amd64: [
+    { package: 'systemd-boot-efi', from: 'usr/lib/systemd/boot/efi/systemd-bootx64.efi' },
+    { package: 'isolinux', from: 'usr/lib/ISOLINUX/isolinux.bin' },
+    { package: 'isolinux', from: 'usr/lib/ISOLINUX/isohdpfx.bin' },
+    { package: 'syslinux-common', from: 'usr/lib/syslinux/modules/bios/ldlinux.c32' },
+  ],
+  arm64: [{ package: 'systemd-boot-efi', from: 'usr/lib/systemd/boot/efi/systemd-bootaa64.efi' }],
+}
+
 /** Modules by what they are for. Those that a kernel has built in, or has not at all (cloud), are left out and noted. */
 export const MODULES = {
   virtual:
