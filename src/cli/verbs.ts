@@ -42,6 +42,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   image: { group: IMAGES, load: async () => (await import('./verbs/image.ts')).register },
   machine: { group: SITE, load: async () => (await import('./verbs/machine.ts')).register },
   kit: { group: SITE, load: async () => (await import('./verbs/kit.ts')).register },
+  media: { group: SITE, load: async () => (await import('./verbs/media.ts')).register },
   rack: { group: SITE, load: async () => (await import('./verbs/rack.ts')).register },
   system: { group: SERVER, load: async () => (await import('./verbs/system.ts')).register },
   info: { group: SERVER, load: async () => (await import('./verbs/info.ts')).register },

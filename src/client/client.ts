@@ -23,6 +23,7 @@ import type {
   WaitAnswer,
 } from '../model/api.ts'
 import type { ExportFormatName, RootFormatName } from '../model/export.ts'
+import type { MediaOptions } from '../model/media.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
 import type { CheckReport, CheckRequest, PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
@@ -37,6 +38,8 @@ import { lost, requestJson, requestStream, type Query, type RequestOptions } fro
 export type RunRequest = Partial<RunOptions> & Pick<RunOptions, 'image'>
 export type MachineRequest = Omit<MachineChange, 'macs'> & Pick<MachineSpec, 'name' | 'macs'>
 /** What is imported: octets from here, or an address that the server fetches. */
+/** A medium as it is asked for; the size in bytes. */
+export type MediaRequest = Pick<MediaOptions, 'format'> & Partial<Omit<MediaOptions, 'format'>>
 export type Source = { readonly body: Readable } | { readonly url: string }
 
 export interface Signalled {
@@ -82,14 +85,18 @@ export function createClient(endpoint: Endpoint) {
   const ask = <T>(method: string, path: string, options?: RequestOptions) =>
     requestJson<T>(endpoint, method, path, options)
   const stream = (path: string, options: RequestOptions) => requestStream(endpoint, 'GET', path, options)
-  const download = async (path: string, query: Query, { signal }: Signalled): Promise<Download> => {
-    const body = await stream(path, { query, ...pick(signal) })
+  const arriving = (body: IncomingMessage, signal: AbortSignal | undefined): Download => {
     const length = body.headers['content-length']
     return {
       sizeBytes: length === undefined ? undefined : Number(length),
       bytes: watched(body as AsyncIterable<Uint8Array>, endpoint, body, signal),
     }
   }
+  const download = async (path: string, query: Query, { signal }: Signalled): Promise<Download> =>
+    arriving(await stream(path, { query, ...pick(signal) }), signal)
+  /** What is made of what is sent. */
+  const upload = async (path: string, body: Readable, query: Query, { signal }: Signalled): Promise<Download> =>
+    arriving(await requestStream(endpoint, 'POST', path, { query, body, ...pick(signal) }), signal)
   const octets = async (path: string, query: Query, options: Signalled): Promise<AsyncIterable<Uint8Array>> =>
     (await download(path, query, options)).bytes
   const channel = async (path: string, query: Query, { signal }: Signalled): Promise<Channel> => {
@@ -188,6 +195,15 @@ export function createClient(endpoint: Endpoint) {
         const { bytes } = await download('/v1/images/packages', { ref }, pick(signal))
         return Buffer.concat(await Array.fromAsync(bytes)).toString('utf8')
       },
+    },
+
+    media: {
+      /** The medium that has a machine fetch everything else from the server. */
+      loader: (request: MediaRequest, { signal }: Signalled = {}): Promise<Download> =>
+        download('/v1/media/loader', request, pick(signal)),
+      /** @param archive the files, a tar */
+      directory: (archive: Readable, request: MediaRequest, { signal }: Signalled = {}): Promise<Download> =>
+        upload('/v1/media/directory', archive, request, pick(signal)),
     },
 
     store: {

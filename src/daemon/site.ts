@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts'
 import { runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
-import { fileAt } from '../drivers/boot-files.ts'
+import { fileAt, readPaths } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
 import { diskOf, sizeOfTree } from '../drivers/disk.ts'
@@ -31,6 +31,7 @@ import { createInventoryStore } from '../drivers/store/sqlite/inventories.ts'
 import { createIntentStore } from '../drivers/store/sqlite/intents.ts'
 import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
 import { siteMigrations, type SiteTables } from '../drivers/store/sqlite/site.ts'
+import { treeOfTarFile } from '../drivers/tar-file.ts'
 import { LIVE } from '../model/container.ts'
 import { ROOTFS_KINDS } from '../model/rootfs.ts'
 import { createApi } from '../servers/api/app.ts'
@@ -46,6 +47,7 @@ import { createSystem } from '../services/containers/system.ts'
 import { createSnapshots } from '../services/containers/snapshots.ts'
 import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
+import { createMedia } from '../services/media/media.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createMachines } from '../services/machines/machines.ts'
 import { hasAgentMode, rootfsKindsOf } from '../services/kits/rootfs-kinds.ts'
@@ -144,6 +146,12 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 
   const packer = createPacker(uploadDir)
   const exports = createExports({ images, blobs, packer })
+
+  const media = createMedia({
+    kits,
+    httpUrl: iface === undefined ? undefined : httpUrl,
+    read: readPaths,
+  })
 
   // Roots of machines
   const roots = stack.use(
@@ -269,6 +277,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     logs,
     images,
     exports,
+    media,
+    treeOfTar: treeOfTarFile,
     snapshots,
     kits,
     care,

@@ -49,6 +49,11 @@ export function readPieces(pieces: readonly FilePiece[], signal?: AbortSignal): 
   return readExtents(openPath, extents, 0, sizeOf(extents), signal)
 }
 
+/** The bytes of extents whose blobs are paths. @throws as readPieces */
+export function readPaths(extents: readonly Extent[], signal: AbortSignal): AsyncIterable<Uint8Array> {
+  return readExtents(openPath, extents, 0, sizeOf(extents), signal)
+}
+
 async function openPath(path: string): Promise<OpenBlob> {
   const file = await open(path, 'r')
   return new OpenBlob(path, file, (await file.stat()).size)

@@ -32,6 +32,15 @@ chain --replace --autofree http://10.0.0.1/s?mac=52-54&retry=1 || goto again
   )
 })
 
+test('renderScript asks with the MAC of the interface that has an address', () => {
+  const script = renderScript([
+    { do: 'dhcp', orElse: 'failed' },
+    { do: 'chain-own', url: 'http://10.0.0.1/own', orElse: 'failed' },
+  ])
+  const own = 'chain --replace --autofree http://10.0.0.1/own?mac=${netX/mac:hexhyp} || goto failed'
+  assert.equal(script, `#!ipxe\ndhcp || goto failed\n${own}\n`)
+})
+
 test('renderScript lets no word add a statement', () => {
   for (const bad of ['a b', 'a\nshell', '${net0/mac}', 'a||shell', 'a&&shell', 'a#b', 'é', ''])
     assert.throws(() => renderScript([{ do: 'chain', url: bad }]), /Cannot put/)

@@ -10,6 +10,10 @@ export type Statement =
   | { readonly do: 'goto'; readonly label: string }
   | { readonly do: 'imgfree' | 'poweroff' | 'reboot' | 'shell' }
   | { readonly do: 'sleep'; readonly seconds: number }
+  /** An address for every interface, one after the other until there is one. */
+  | { readonly do: 'dhcp'; readonly orElse: string }
+  /** To a script of this machine's own: the MAC of the interface that has an address goes with it. */
+  | { readonly do: 'chain-own'; readonly url: string; readonly orElse: string }
   | { readonly do: 'chain'; readonly url: string; readonly orElse?: string }
   | {
       readonly do: 'kernel'
@@ -46,6 +50,10 @@ function renderStatement(s: Statement): string {
       return `sleep ${Math.max(0, Math.trunc(s.seconds))}`
     case 'chain':
       return `chain --replace --autofree ${word(s.url)}${s.orElse === undefined ? '' : ` || goto ${label(s.orElse)}`}`
+    case 'dhcp':
+      return `dhcp || goto ${label(s.orElse)}`
+    case 'chain-own':
+      return `chain --replace --autofree ${word(s.url)}?mac=\${netX/mac:hexhyp} || goto ${label(s.orElse)}`
     case 'kernel':
       return `kernel --name ${word(s.name)} ${[s.url, ...s.args].map(word).join(' ')} || goto ${label(s.orElse)}`
     case 'initrd':

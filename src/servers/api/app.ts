@@ -10,6 +10,7 @@ import { eventRoutes } from './events.ts'
 import { imageRoutes, type ImageRoutesDeps } from './images.ts'
 import { kitRoutes, type KitRoutesDeps } from './kits.ts'
 import { machineRoutes, type MachineRoutesDeps } from './machines.ts'
+import { mediaRoutes, type MediaRoutesDeps } from './media.ts'
 import { profileRoutes, type ProfileRoutesDeps } from './profiles.ts'
 import { errorResponse, newRouter } from './router.ts'
 import { storeRoutes, type StoreRoutesDeps } from './store.ts'
@@ -23,6 +24,7 @@ export interface ApiDeps
     ImageRoutesDeps,
     KitRoutesDeps,
     MachineRoutesDeps,
+    MediaRoutesDeps,
     ProfileRoutesDeps,
     StoreRoutesDeps,
     SystemRoutesDeps {
@@ -49,6 +51,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
   app.route('/v1', imageRoutes(deps))
   app.route('/v1', profileRoutes(deps))
   app.route('/v1', kitRoutes(deps))
+  app.route('/v1', mediaRoutes(deps))
   app.route('/v1', containerRoutes(deps))
   app.route('/v1', storeRoutes(deps))
   app.route('/v1', atimeRoutes(deps))

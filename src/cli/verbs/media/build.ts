@@ -1,0 +1,103 @@
+import { lstatSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { AppError, systemCode } from '../../../base/errors.ts'
+import type { Download, MediaRequest } from '../../../client/client.ts'
+import { formatOfName } from '../../../model/export.ts'
+import { MEDIA_FORMATS, mediaFormats } from '../../../model/media.ts'
+import { packTar } from '../../copy/tar.ts'
+import { example } from '../../option.ts'
+import { oneOf } from '../../run/request.ts'
+import { printOctets, refuseTerminal, saveFile } from '../../save.ts'
+import type { Session } from '../../session.ts'
+import type { Register } from '../../verbs.ts'
+
+interface Flags {
+  output?: string
+  format?: string
+  size?: string
+  label?: string
+  loader?: boolean
+  json?: boolean
+}
+
+export const register: Register = (program, session) =>
+  program
+    .command('build')
+    .summary('make a bootable medium')
+    .description(
+      'Makes a medium of the files of a directory, or with --loader the small one that has a machine fetch everything else from the server. The same files always give the same bytes.',
+    )
+    .argument('[directory]', 'a folder whose files are to be on it')
+    .option('-o, --output <file>', 'write to a file; without it, or as -, to standard output')
+    .option('--format <format>', `${mediaFormats.join(', ')}; else what the name of the file says, or gpt`)
+    .option('--size <bytes>', 'of the whole medium, such as 1000M; else as small as it can be')
+    .option('--label <label>', 'of its file system (default: BAREBOAT)')
+    .option('--loader', 'at most 4 MiB: iPXE, which asks the server what the machine is to be')
+    .option('--json', 'with -o print what was written as JSON')
+    .addHelpText('after', `\nFormats:\n${formatList()}`)
+    .addHelpText(
+      'after',
+      example(
+        'bareboat media build --loader -o loader.img',
+        'bareboat media build --format fat32 --label ARCH_202211 --size 1000M -o flash.img /mnt/iso',
+      ),
+    )
+    .action(async (directory: string | undefined, flags: Flags) => {
+      const output = flags.output === '-' ? undefined : flags.output
+      const format = oneOf('--format', flags.format, mediaFormats) ?? formatOfName(MEDIA_FORMATS, output ?? '') ?? 'gpt'
+      if (output === undefined) refuseTerminal(session, 'Cannot build a medium')
+      const request: MediaRequest = {
+        format,
+        ...(flags.size === undefined ? {} : { size: sizeIn(flags.size) }),
+        ...(flags.label === undefined ? {} : { label: flags.label }),
+      }
+      const download = await begin(session, directory, flags.loader === true, request)
+      if (output === undefined) return printOctets(session, download)
+      const saved = await saveFile(session, resolve(session.io.cwd, output), download)
+      if (flags.json === true) await session.printJson({ ...saved, format })
+    })
+
+function formatList(): string {
+  return mediaFormats.map((name) => `  ${name.padEnd(9)} ${MEDIA_FORMATS[name].means}`).join('\n')
+}
+
+async function begin(
+  session: Session,
+  directory: string | undefined,
+  isLoader: boolean,
+  request: MediaRequest,
+): Promise<Download> {
+  const { media } = session.client()
+  const options = { signal: session.signal }
+  if (isLoader) {
+    if (directory !== undefined)
+      throw new AppError('invalid', `Cannot build a loader of "${directory}": --loader has no files of yours on it`)
+    return media.loader(request, options)
+  }
+  if (directory === undefined)
+    throw new AppError('invalid', 'Cannot build a medium: name a directory, or give --loader')
+  const path = resolve(session.io.cwd, directory)
+  refuseOther(directory, path)
+  return media.directory(packTar(path, '.', undefined, false), request, options)
+}
+
+function refuseOther(named: string, path: string): void {
+  try {
+    if (lstatSync(`${path}/.`).isDirectory()) return
+  } catch (cause) {
+    const code = systemCode(cause)
+    const why = code === 'ENOENT' ? 'there is no such directory' : code === 'ENOTDIR' ? 'it is no directory' : code
+    throw new AppError('invalid', `Cannot build a medium of "${named}": ${why ?? String(cause)}`, { cause })
+  }
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 }
+
+/** A number of bytes, or with K, M, G or T of 1024 times as many, as dd and truncate have them. */
+function sizeIn(text: string): number {
+  const match = /^(\d{1,13})([KMGT]?)(?:iB)?$/.exec(text)
+  const size = match === null ? Number.NaN : Number(match[1]) * UNITS[match[2]!]!
+  if (!Number.isSafeInteger(size) || size === 0)
+    throw new AppError('invalid', `Cannot use --size "${text}": it is no number of bytes such as 1000M or 4G`)
+  return size
+}

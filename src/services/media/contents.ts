@@ -1,0 +1,105 @@
+/** What is on a medium, before it has a form. */
+import { AppError } from '../../base/errors.ts'
+import type { Extent } from '../../formats/extents.ts'
+import type { NamedFile } from '../../formats/folders.ts'
+import { renderScript } from '../../formats/ipxe/script.ts'
+import { displayPath, textOf } from '../../formats/tar/byte-string.ts'
+import { fileExtents, type Tree, type TreeEntry } from '../../formats/tree/tree.ts'
+import type { Kit } from '../kits/kits.ts'
+
+export interface Contents {
+  readonly files: readonly NamedFile[]
+  /** Folders that are there though no file is in them. */
+  readonly folders: readonly string[]
+  /** The time of all that has none of its own, seconds since 1970. */
+  readonly madeAtSeconds: number
+}
+
+/** Where UEFI looks on a medium that it knows nothing of (specification 2.10, §3.5.1.1). */
+const REMOVABLE_PATHS = { amd64: 'EFI/BOOT/BOOTX64.EFI', arm64: 'EFI/BOOT/BOOTAA64.EFI' } as const
+const RETRY_SECONDS = 3
+
+/**
+ * iPXE, and a script beside it that has the machine ask the server what it is to be: everything else comes over HTTP.
+ * @param httpUrl where machines reach the HTTP server
+ */
+export function loaderContents(kit: Kit, httpUrl: string): Contents {
+  const architecture = kit.manifest.architecture === 'arm64' ? 'arm64' : 'amd64'
+  return {
+    files: [
+      { path: REMOVABLE_PATHS[architecture], content: kitFile(kit, `ipxe/ipxe-${architecture}.efi`) },
+      // iPXE looks for it where it was started from.
+      { path: 'EFI/BOOT/autoexec.ipxe', content: text(loaderScript(httpUrl)) },
+    ],
+    folders: [],
+    madeAtSeconds: 0,
+  }
+}
+
+/** Asks until it is answered, whatever is missing: an address, the server, a cable. */
+export function loaderScript(httpUrl: string): string {
+  return renderScript([
+    { do: 'echo', text: `Bareboat: this medium asks ${httpUrl} what this machine is to be` },
+    { do: 'label', label: 'again' },
+    { do: 'dhcp', orElse: 'failed' },
+    { do: 'chain-own', url: `${httpUrl}/boot/waiting.ipxe`, orElse: 'failed' },
+    { do: 'label', label: 'failed' },
+    { do: 'echo', text: `Bareboat: no answer from ${httpUrl}, trying again in ${RETRY_SECONDS} s` },
+    { do: 'sleep', seconds: RETRY_SECONDS },
+    { do: 'goto', label: 'again' },
+  ])
+}
+
+/**
+ * The files of a directory as a person gave them. A symbolic link becomes the file that it leads to, for a medium has none.
+ * @throws {AppError} unsupported, naming what no medium can hold; invalid where there is nothing
+ */
+export function directoryContents(tree: Tree): Contents {
+  const files: NamedFile[] = []
+  const folders: string[] = []
+  let madeAtSeconds = 0
+  for (const entry of tree.entries()) {
+    if (entry.path === '') continue
+    const path = textOf(entry.path)
+    if (path === undefined) throw unsupported(entry, 'its name is not UTF-8')
+    if (entry.kind === 'directory') folders.push(path)
+    else {
+      const file = followed(tree, entry)
+      files.push({ path, content: fileExtents(file), mtimeSeconds: file.mtimeSeconds })
+      madeAtSeconds = Math.max(madeAtSeconds, file.mtimeSeconds)
+    }
+  }
+  if (files.length === 0) throw new AppError('invalid', 'Cannot build a medium: there are no files to put on it')
+  return { files, folders, madeAtSeconds }
+}
+
+function followed(tree: Tree, entry: TreeEntry): TreeEntry {
+  if (entry.kind === 'file') return entry
+  if (entry.kind !== 'symlink') throw unsupported(entry, 'it is neither a file nor a directory')
+  const target = tree.resolve(entry.path)
+  if (target?.kind === 'file') return target
+  throw unsupported(
+    entry,
+    `it is a symbolic link to ${target === undefined ? 'nothing on the medium' : 'what is no file'}`,
+  )
+}
+
+/** A file of the kit, read where it lies. @throws {AppError} not_found when the kit has none of it */
+export function kitFile(kit: Kit, name: string): Extent[] {
+  const path = name.startsWith('ipxe/') ? kit.ipxe.get(name.slice(5)) : kit.media.get(name.slice('media/'.length))
+  const known = kit.manifest.files[name]
+  if (path === undefined || known === undefined)
+    throw new AppError(
+      'not_found',
+      `Cannot build a medium: kit ${kit.digest.slice(7, 19)} has no ${name}; build a newer one with: bareboat kit build`,
+    )
+  return [{ kind: 'blob', blob: path, offset: 0, length: known.sizeBytes }]
+}
+
+function text(value: string): Extent[] {
+  return [{ kind: 'bytes', bytes: new TextEncoder().encode(value) }]
+}
+
+function unsupported({ path }: TreeEntry, why: string): AppError {
+  return new AppError('unsupported', `Cannot put "${displayPath(path)}" on the medium: ${why}`)
+}

@@ -1,0 +1,69 @@
+/** Contents in the form that was asked for. The same contents and options always give the same bytes. */
+import { createHash, type Hash } from 'node:crypto'
+import { AppError } from '../../base/errors.ts'
+import { sizeOf, type Extent } from '../../formats/extents.ts'
+import { fatImage } from '../../formats/fat/image.ts'
+import { ALIGNMENT_BYTES, BACKUP_BYTES, gptDisk, SECTOR_BYTES } from '../../formats/gpt/gpt.ts'
+import type { MediaOptions } from '../../model/media.ts'
+import type { Contents } from './contents.ts'
+
+/** @throws {AppError} as fatImage and gptDisk */
+export function formed(contents: Contents, { format, size, label }: MediaOptions): Extent[] {
+  const identity = identityOf(contents, label)
+  const { files, folders, madeAtSeconds } = contents
+  const options = { label, madeAtSeconds, folders, serial: identity.serial }
+  switch (format) {
+    case 'fat32':
+      return fatImage(files, size === undefined ? options : { ...options, sizeBytes: size })
+    case 'gpt': {
+      const room = size === undefined ? undefined : roomFor(size)
+      const system = fatImage(files, {
+        ...options,
+        hiddenSectors: ALIGNMENT_BYTES / SECTOR_BYTES,
+        ...(room === undefined ? {} : { sizeBytes: room }),
+      })
+      const partition = {
+        type: 'efiSystem',
+        guid: identity.guid('partition'),
+        name: 'EFI system',
+        content: system,
+      } as const
+      return gptDisk([partition], { guid: identity.guid('disk'), ...(size === undefined ? {} : { sizeBytes: size }) })
+    }
+    default:
+      return format satisfies never
+  }
+}
+
+/** Bytes of a partition that has the whole disk. */
+function roomFor(sizeBytes: number): number {
+  const room = sizeBytes - (sizeBytes % SECTOR_BYTES) - ALIGNMENT_BYTES - BACKUP_BYTES
+  if (room < SECTOR_BYTES)
+    throw new AppError(
+      'invalid',
+      `Cannot put a partition on a medium of ${sizeBytes} bytes: ${ALIGNMENT_BYTES + BACKUP_BYTES} bytes are needed beside it`,
+    )
+  return room
+}
+
+/** Numbers that name the medium, made of what is on it as far as that is known without reading it. */
+function identityOf({ files, madeAtSeconds }: Contents, label: string) {
+  const what = createHash('sha256').update(`bareboat medium 1\n${label}\n${madeAtSeconds}\n`)
+  for (const { path, content, mtimeSeconds = 0 } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
+    what.update(`${JSON.stringify(path)} ${sizeOf(content)} ${mtimeSeconds}\n`)
+    for (const extent of content) if (extent.kind === 'bytes') what.update(extent.bytes)
+  }
+  const digest = what.digest()
+  return {
+    serial: digest.readUInt32LE(0),
+    guid: (of: string) => guidOf(createHash('sha256').update(digest).update(of)),
+  }
+}
+
+/** As RFC 9562 §5.8 has it: version 8. */
+function guidOf(hash: Hash): string {
+  const bytes = hash.digest().subarray(0, 16)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { extentLength, type Extent } from '../../formats/extents.ts'
+import { createTarIndexer } from '../../formats/tar/indexer.ts'
+import { tarOf, type TarField } from '../../formats/tar/tar-maker.ts'
+import { mergeLayers } from '../../formats/tree/merge.ts'
+import type { MediaOptions } from '../../model/media.ts'
+import type { Kit } from '../kits/kits.ts'
+import { createMedia } from './media.ts'
+
+const signal = new AbortController().signal
+const LOADER = 'ipxe/ipxe-amd64.efi'
+
+function kitWith(...names: string[]): Kit {
+  const named = (folder: string) =>
+    new Map(
+      names
+        .filter((name) => name.startsWith(folder))
+        .map((name) => [name.slice(folder.length), `/kit/${name}`] as const),
+    )
+  return {
+    digest: `sha256:${'a'.repeat(64)}`,
+    manifest: {
+      architecture: 'amd64',
+      files: Object.fromEntries(names.map((name) => [name, { sha256: '', sizeBytes: 1_000_000 }])),
+    },
+    ipxe: named('ipxe/'),
+    media: named('media/'),
+  } as unknown as Kit
+}
+
+/** Media whose blobs read as zeros; what was read last is kept. */
+function bench({ kit = kitWith(LOADER), isServing = true } = {}) {
+  const read: Extent[] = []
+  const media = createMedia({
+    kits: { open: () => Promise.resolve(kit) },
+    httpUrl: isServing ? 'http://10.0.0.1:8080' : undefined,
+    async *read(extents) {
+      read.push(...extents)
+      for (const extent of extents) yield extent.kind === 'bytes' ? extent.bytes : new Uint8Array(extentLength(extent))
+    },
+  })
+  return { media, read }
+}
+
+const tree = (...fields: TarField[]) => {
+  const indexer = createTarIndexer()
+  indexer.push(tarOf(...fields))
+  return mergeLayers([{ digest: '/upload', index: indexer.end() }])
+}
+const gpt: MediaOptions = { format: 'gpt', label: 'BAREBOAT' }
+
+for (const format of ['fat32', 'gpt'] as const)
+  test(`the loader as ${format} is at most 4 MiB, has iPXE where it lies and a script that asks this server`, async () => {
+    const { media, read } = bench()
+    const { sizeBytes, bytes } = await media.loader({ ...gpt, format }, signal)
+    assert.ok(sizeBytes! <= 4 << 20, `${sizeBytes} bytes`)
+    const all = Buffer.concat(await Array.fromAsync({ [Symbol.asyncIterator]: () => bytes }))
+    assert.equal(all.length, sizeBytes)
+    assert.ok(all.includes('chain --replace --autofree http://10.0.0.1:8080/boot/waiting.ipxe?mac=${netX/mac:hexhyp}'))
+    assert.deepEqual(
+      read.filter((extent) => extent.kind === 'blob'),
+      [{ kind: 'blob', blob: `/kit/${LOADER}`, offset: 0, length: 1_000_000 }],
+    )
+  })
+
+test('the loader needs a server that machines reach, and a kit that has iPXE', async () => {
+  await assert.rejects(bench({ isServing: false }).media.loader(gpt, signal), /this server serves no machines/)
+  await assert.rejects(
+    bench({ kit: kitWith() }).media.loader(gpt, signal),
+    /has no ipxe\/ipxe-amd64.efi; build a newer/,
+  )
+})
+
+test('a directory: its data lie in the archive, a link is the file that it leads to', async () => {
+  const { media, read } = bench()
+  const files = tree(
+    { name: 'EFI/BOOT/BOOTX64.EFI', data: Buffer.alloc(700) },
+    { name: 'link', type: '2', link: 'EFI/BOOT/BOOTX64.EFI' },
+    { name: 'empty', type: '5' },
+  )
+  await media.directory(files, gpt, signal)
+  const data = read.filter((extent) => extent.kind === 'blob')
+  assert.deepEqual(
+    data.map(({ blob, length }) => [blob, length]),
+    [
+      ['/upload', 700],
+      ['/upload', 700],
+    ],
+  )
+})
+
+const refused: { name: string; fields: TarField[]; options?: Partial<MediaOptions>; error: RegExp }[] = [
+  { name: 'nothing', fields: [], error: /there are no files to put on it/ },
+  {
+    name: 'a link that leads out',
+    fields: [{ name: 'a', type: '2', link: '/etc/passwd' }],
+    error: /Cannot put "a" on the medium: it is a symbolic link to nothing on the medium/,
+  },
+  { name: 'a device', fields: [{ name: 'dev', type: '3' }], error: /"dev".*neither a file nor a directory/ },
+  {
+    name: 'a size without room for a partition',
+    fields: [{ name: 'a', data: 'x' }],
+    options: { size: 1 << 20 },
+    error: /Cannot put a partition on a medium of 1048576 bytes/,
+  },
+]
+for (const { name, fields, options, error } of refused)
+  test(`a directory with ${name} is refused`, () =>
+    assert.rejects(async () => bench().media.directory(tree(...fields), { ...gpt, ...options }, signal), error))
