@@ -12,6 +12,11 @@ export const MEDIA_FORMATS = {
     suffixes: ['.img', '.raw'],
     means: 'a disk with an EFI system partition; for UEFI',
   },
+  iso: {
+    mediaType: 'application/vnd.efi.iso',
+    suffixes: ['.iso'],
+    means: 'an ISO image, as an optical drive or a flash drive; for UEFI and BIOS',
+  },
 } as const
 
 export type MediaFormat = keyof typeof MEDIA_FORMATS

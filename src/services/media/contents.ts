@@ -8,12 +8,26 @@ import { fileExtents, type Tree, type TreeEntry } from '../../formats/tree/tree.
 import type { Kit } from '../kits/kits.ts'
 
 export interface Contents {
+  /** What UEFI reads before anything of ours runs: an ISO image has it once more, in a file system of its own. */
+  readonly efi: readonly NamedFile[]
   readonly files: readonly NamedFile[]
+  /** What a BIOS starts; ISO images alone have it. */
+  readonly bios?: BiosFiles
   /** Folders that are there though no file is in them. */
   readonly folders: readonly string[]
   /** The time of all that has none of its own, seconds since 1970. */
   readonly madeAtSeconds: number
 }
+
+export interface BiosFiles {
+  readonly files: readonly NamedFile[]
+  /** ISOLINUX, and its code for a flash drive. */
+  readonly image: Uint8Array
+  readonly hybridCode: Uint8Array
+}
+
+/** The bytes of a small file. */
+export type ReadWhole = (content: readonly Extent[]) => Promise<Uint8Array>
 
 /** Where UEFI looks on a medium that it knows nothing of (specification 2.10, §3.5.1.1). */
 const REMOVABLE_PATHS = { amd64: 'EFI/BOOT/BOOTX64.EFI', arm64: 'EFI/BOOT/BOOTAA64.EFI' } as const
@@ -23,16 +37,43 @@ const RETRY_SECONDS = 3
  * iPXE, and a script beside it that has the machine ask the server what it is to be: everything else comes over HTTP.
  * @param httpUrl where machines reach the HTTP server
  */
-export function loaderContents(kit: Kit, httpUrl: string): Contents {
+export async function loaderContents(kit: Kit, httpUrl: string, read: ReadWhole): Promise<Contents> {
   const architecture = kit.manifest.architecture === 'arm64' ? 'arm64' : 'amd64'
+  const script = text(loaderScript(httpUrl))
+  const menu = ['LINUX /bareboat/ipxe.krn', 'INITRD /bareboat/autoexec.ipxe']
+  const own = [
+    { path: 'bareboat/ipxe.krn', content: kitFile(kit, 'ipxe/ipxe.lkrn') },
+    { path: 'bareboat/autoexec.ipxe', content: script },
+  ]
   return {
-    files: [
+    efi: [
       { path: REMOVABLE_PATHS[architecture], content: kitFile(kit, `ipxe/ipxe-${architecture}.efi`) },
       // iPXE looks for it where it was started from.
-      { path: 'EFI/BOOT/autoexec.ipxe', content: text(loaderScript(httpUrl)) },
+      { path: 'EFI/BOOT/autoexec.ipxe', content: script },
     ],
+    files: [],
+    ...(architecture === 'amd64' ? { bios: await biosFiles(kit, menu, own, read) } : {}),
     folders: [],
     madeAtSeconds: 0,
+  }
+}
+
+/** ISOLINUX with one entry, which it starts at once. */
+async function biosFiles(
+  kit: Kit,
+  menu: readonly string[],
+  files: readonly NamedFile[],
+  read: ReadWhole,
+): Promise<BiosFiles> {
+  const config = ['DEFAULT bareboat', 'PROMPT 0', 'LABEL bareboat', ...menu.map((line) => `  ${line}`), '']
+  return {
+    image: await read(kitFile(kit, 'media/isolinux.bin')),
+    hybridCode: await read(kitFile(kit, 'media/isohdpfx.bin')),
+    files: [
+      ...files,
+      { path: 'isolinux/isolinux.cfg', content: text(config.join('\n')) },
+      { path: 'isolinux/ldlinux.c32', content: kitFile(kit, 'media/ldlinux.c32') },
+    ],
   }
 }
 
@@ -70,7 +111,9 @@ export function directoryContents(tree: Tree): Contents {
     }
   }
   if (files.length === 0) throw new AppError('invalid', 'Cannot build a medium: there are no files to put on it')
-  return { files, folders, madeAtSeconds }
+  const isStarted = files.some(({ path }) => /^EFI\/BOOT\/BOOT\w+\.EFI$/i.test(path))
+  const isOfEfi = ({ path }: NamedFile): boolean => isStarted && /^EFI\//i.test(path)
+  return { efi: files.filter(isOfEfi), files: files.filter((file) => !isOfEfi(file)), folders, madeAtSeconds }
 }
 
 function followed(tree: Tree, entry: TreeEntry): TreeEntry {

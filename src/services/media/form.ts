@@ -4,13 +4,18 @@ import { AppError } from '../../base/errors.ts'
 import { sizeOf, type Extent } from '../../formats/extents.ts'
 import { fatImage } from '../../formats/fat/image.ts'
 import { ALIGNMENT_BYTES, BACKUP_BYTES, gptDisk, SECTOR_BYTES } from '../../formats/gpt/gpt.ts'
+import { isoImage } from '../../formats/iso9660/image.ts'
 import type { MediaOptions } from '../../model/media.ts'
 import type { Contents } from './contents.ts'
 
-/** @throws {AppError} as fatImage and gptDisk */
+/** Of the file system that UEFI reads of an ISO image. */
+const SYSTEM_LABEL = 'EFI'
+
+/** @throws {AppError} as fatImage, gptDisk and isoImage */
 export function formed(contents: Contents, { format, size, label }: MediaOptions): Extent[] {
   const identity = identityOf(contents, label)
-  const { files, folders, madeAtSeconds } = contents
+  const { efi, bios, folders, madeAtSeconds } = contents
+  const files = [...efi, ...contents.files]
   const options = { label, madeAtSeconds, folders, serial: identity.serial }
   switch (format) {
     case 'fat32':
@@ -30,6 +35,18 @@ export function formed(contents: Contents, { format, size, label }: MediaOptions
       } as const
       return gptDisk([partition], { guid: identity.guid('disk'), ...(size === undefined ? {} : { sizeBytes: size }) })
     }
+    case 'iso': {
+      const system = { label: SYSTEM_LABEL, madeAtSeconds, serial: identity.serial }
+      return isoImage([...files, ...(bios?.files ?? [])], {
+        label,
+        madeAtSeconds,
+        folders,
+        diskId: identity.serial,
+        ...(efi.length === 0 ? {} : { efi: fatImage(efi, system) }),
+        ...(bios === undefined ? {} : { bios: { ...bios, path: 'isolinux/isolinux.bin' } }),
+        ...(size === undefined ? {} : { sizeBytes: size }),
+      })
+    }
     default:
       return format satisfies never
   }
@@ -47,9 +64,9 @@ function roomFor(sizeBytes: number): number {
 }
 
 /** Numbers that name the medium, made of what is on it as far as that is known without reading it. */
-function identityOf({ files, madeAtSeconds }: Contents, label: string) {
+function identityOf({ efi, files, madeAtSeconds }: Contents, label: string) {
   const what = createHash('sha256').update(`bareboat medium 1\n${label}\n${madeAtSeconds}\n`)
-  for (const { path, content, mtimeSeconds = 0 } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
+  for (const { path, content, mtimeSeconds = 0 } of [...efi, ...files].toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
     what.update(`${JSON.stringify(path)} ${sizeOf(content)} ${mtimeSeconds}\n`)
     for (const extent of content) if (extent.kind === 'bytes') what.update(extent.bytes)
   }

@@ -10,6 +10,9 @@ import { createMedia } from './media.ts'
 
 const signal = new AbortController().signal
 const LOADER = 'ipxe/ipxe-amd64.efi'
+const OF_BIOS = ['ipxe/ipxe.lkrn', 'media/isolinux.bin', 'media/isohdpfx.bin', 'media/ldlinux.c32']
+
+const SIZES: Readonly<Record<string, number>> = { 'media/isolinux.bin': 40_000, 'media/isohdpfx.bin': 432 }
 
 function kitWith(...names: string[]): Kit {
   const named = (folder: string) =>
@@ -22,7 +25,7 @@ function kitWith(...names: string[]): Kit {
     digest: `sha256:${'a'.repeat(64)}`,
     manifest: {
       architecture: 'amd64',
-      files: Object.fromEntries(names.map((name) => [name, { sha256: '', sizeBytes: 1_000_000 }])),
+      files: Object.fromEntries(names.map((name) => [name, { sha256: '', sizeBytes: SIZES[name] ?? 1_000_000 }])),
     },
     ipxe: named('ipxe/'),
     media: named('media/'),
@@ -30,7 +33,7 @@ function kitWith(...names: string[]): Kit {
 }
 
 /** Media whose blobs read as zeros; what was read last is kept. */
-function bench({ kit = kitWith(LOADER), isServing = true } = {}) {
+function bench({ kit = kitWith(LOADER, ...OF_BIOS), isServing = true } = {}) {
   const read: Extent[] = []
   const media = createMedia({
     kits: { open: () => Promise.resolve(kit) },
@@ -50,7 +53,7 @@ const tree = (...fields: TarField[]) => {
 }
 const gpt: MediaOptions = { format: 'gpt', label: 'BAREBOAT' }
 
-for (const format of ['fat32', 'gpt'] as const)
+for (const format of ['fat32', 'gpt', 'iso'] as const)
   test(`the loader as ${format} is at most 4 MiB, has iPXE where it lies and a script that asks this server`, async () => {
     const { media, read } = bench()
     const { sizeBytes, bytes } = await media.loader({ ...gpt, format }, signal)
@@ -58,16 +61,17 @@ for (const format of ['fat32', 'gpt'] as const)
     const all = Buffer.concat(await Array.fromAsync({ [Symbol.asyncIterator]: () => bytes }))
     assert.equal(all.length, sizeBytes)
     assert.ok(all.includes('chain --replace --autofree http://10.0.0.1:8080/boot/waiting.ipxe?mac=${netX/mac:hexhyp}'))
+    const loader = { kind: 'blob', blob: `/kit/${LOADER}`, offset: 0, length: 1_000_000 }
     assert.deepEqual(
-      read.filter((extent) => extent.kind === 'blob'),
-      [{ kind: 'blob', blob: `/kit/${LOADER}`, offset: 0, length: 1_000_000 }],
+      read.find((extent) => extent.kind === 'blob' && extent.blob === loader.blob),
+      loader,
     )
   })
 
 test('the loader needs a server that machines reach, and a kit that has iPXE', async () => {
   await assert.rejects(bench({ isServing: false }).media.loader(gpt, signal), /this server serves no machines/)
   await assert.rejects(
-    bench({ kit: kitWith() }).media.loader(gpt, signal),
+    bench({ kit: kitWith(...OF_BIOS) }).media.loader(gpt, signal),
     /has no ipxe\/ipxe-amd64.efi; build a newer/,
   )
 })

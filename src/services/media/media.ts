@@ -5,7 +5,7 @@ import type { Tree } from '../../formats/tree/tree.ts'
 import { MEDIA_FORMATS, type MediaOptions } from '../../model/media.ts'
 import { begun, type ExportedImage } from '../images/export/exports.ts'
 import type { Kits } from '../kits/kits.ts'
-import { directoryContents, loaderContents, type Contents } from './contents.ts'
+import { directoryContents, loaderContents, type Contents, type ReadWhole } from './contents.ts'
 import { formed } from './form.ts'
 
 export interface MediaDeps {
@@ -25,6 +25,11 @@ export function createMedia({ kits, httpUrl, read }: MediaDeps) {
     return { mediaType, sizeBytes: sizeOf(extents), bytes: await begun(read(extents, signal)) }
   }
 
+  const wholeOf =
+    (signal: AbortSignal): ReadWhole =>
+    async (content) =>
+      Buffer.concat(await Array.fromAsync(read(content, signal)))
+
   return {
     /**
      * The small medium that has the machine fetch everything else from this server.
@@ -36,7 +41,7 @@ export function createMedia({ kits, httpUrl, read }: MediaDeps) {
           'conflict',
           'Cannot build a loader: this server serves no machines; start it with --interface NAME',
         )
-      return opened(loaderContents(await kits.open(), httpUrl), options, signal)
+      return opened(await loaderContents(await kits.open(), httpUrl, wholeOf(signal)), options, signal)
     },
 
     /**
