@@ -4,7 +4,7 @@ import { z } from 'zod'
 export const event = z.object({
   id: z.int().describe('increases by one with each event'),
   at: z.int().describe('milliseconds since the epoch'),
-  kind: z.enum(['container', 'machine', 'image', 'kit', 'daemon']),
+  kind: z.enum(['container', 'machine', 'image', 'kit', 'group', 'daemon']),
   action: z.string().describe('create, start, stage, die, power-on, pull, …'),
   subjectId: z.string(),
   name: z.string(),

@@ -1,24 +1,61 @@
 /** Machines: what we know of them, and which of them a container asks for. */
 import { z } from 'zod'
+import { isOneCard, MAC_TEXT, normaliseMac, parseMac } from '../base/mac.ts'
+import { parseXname } from '../base/xname.ts'
 
-/**
- * Six pairs of hexadecimal digits, lower case, separated by colons; `-` separators and upper case are read as well. What is no
- * address of one network card is none: boards without one say zeros, and bit 0 of the first byte means a group (IEEE 802 §8.2).
- */
+/** Six pairs of hexadecimal digits, lower case, separated by colons; `-` separators and upper case are read as well. */
 export const mac = z
   .string()
-  .transform((text) => text.toLowerCase().replaceAll('-', ':'))
-  .pipe(z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'is not a MAC address such as 52:54:00:12:34:56'))
-  .refine(
-    (text) => text !== '00:00:00:00:00:00' && (Number.parseInt(text, 16) & 1) === 0,
-    'is not the MAC address of one network card',
-  )
+  .transform(normaliseMac)
+  .pipe(z.string().regex(MAC_TEXT, 'is not a MAC address such as 52:54:00:12:34:56'))
+  .refine(isOneCard, 'is not the MAC address of one network card')
 
 /** The names that docker allows for a container, which machines share. */
 export const name = z
   .string()
   .max(128)
   .regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, 'is not a name: letters, digits, _ . - after a letter or digit')
+
+/** Groups as SMD names them: a colon too. */
+export const groupName = z
+  .string()
+  .max(128)
+  .regex(
+    /^[a-zA-Z0-9][a-zA-Z0-9_.:-]*$/,
+    'is not the name of a group: letters, digits, _ . : - after a letter or digit',
+  )
+
+const nodeXname = z
+  .string()
+  .max(64)
+  .transform((text) => parseXname(text)?.text ?? text)
+  .pipe(z.string())
+  .refine((text) => parseXname(text)?.kind === 'node', 'is not the xname of a node such as x1000c1s7b0n0')
+
+const bmcXname = z
+  .string()
+  .max(64)
+  .transform((text) => parseXname(text)?.text ?? text)
+  .pipe(z.string())
+  .refine((text) => parseXname(text)?.kind === 'bmc', 'is not the xname of a BMC such as x1000c1s7b0')
+
+const ipAddress = z.union([z.ipv4(), z.ipv6()])
+
+/** A network interface with its addresses; DHCP gives the first IPv4 address of it. */
+export const machineInterface = z
+  .object({
+    mac,
+    addresses: z
+      .array(z.object({ name: z.string().max(128).optional().describe('of the network'), ip: ipAddress }).strict())
+      .max(64)
+      .default([]),
+  })
+  .strict()
+export type MachineInterface = z.infer<typeof machineInterface>
+
+/** SMD's roles. */
+export const role = z.enum(['Compute', 'Service', 'System', 'Application', 'Storage', 'Management'])
+export type Role = z.infer<typeof role>
 
 export const labels = z.record(z.string().max(256), z.string().max(4096))
 export const arch = z.enum(['amd64', 'arm64'])
@@ -39,7 +76,7 @@ export const machineSpec = z
     ip: z.ipv4().optional().describe('address that DHCP gives it; taken from the pool when absent'),
     arch: arch.default('amd64'),
     rank: z.int().min(0).max(1_000_000).default(0),
-    groups: z.array(name).max(64).default([]),
+    groups: z.array(groupName).max(64).default([]),
     labels: labels.default({}),
     firmware: z.enum(['bios', 'uefi']).optional().describe('learned from its DHCP requests when absent'),
     memoryMiB: z.int().positive().optional().describe('learned at its first boot when absent'),
@@ -49,7 +86,22 @@ export const machineSpec = z
       .optional()
       .describe('such as ipmi://USER@HOST[:PORT], http://HOST:PORT, wol:; never with a password'),
     bmcPassword: z.string().max(256).optional().describe('write only'),
-    enabled: z.boolean().default(true),
+    enabled: z.boolean().default(true).describe('a disabled machine gets no container, and no answer when it boots'),
+    xname: nodeXname.optional().describe('name by place, x<cabinet>c<chassis>s<slot>b<bmc>n<node>'),
+    nid: z.int().min(0).optional().describe('node identifier: a number that no other machine has'),
+    role: role.optional().describe('Compute when absent'),
+    interfaces: z
+      .array(machineInterface)
+      .max(32)
+      .optional()
+      .describe(
+        'addresses by interface; each is one of macs, and ip goes before the first address of the boot interface',
+      ),
+    bmcName: name.optional().describe('of the BMC, where the inventory has one'),
+    bmcXname: bmcXname.optional().describe('of the BMC, where it is not that of the machine without its node'),
+    bmcMac: mac.optional().describe('of the BMC'),
+    bmcIp: ipAddress.optional().describe('of the BMC, as the inventory has it; how to speak to it says bmc'),
+    bmcFqdn: z.string().max(253).optional().describe('of the BMC'),
   })
   .strict()
 export type MachineSpec = z.infer<typeof machineSpec>
@@ -87,6 +139,39 @@ export type PowerAction = z.infer<typeof powerAction>
 export const rankExpression = z
   .string()
   .regex(/^(any|(eq|ge|le) \d{1,7})$/, "is not a rank expression: any, 'eq N', 'ge N' or 'le N'")
+
+/** What a machine is called by, beside the first digits of its id. */
+type Named = Pick<Machine, 'id' | 'name' | 'macs' | 'xname' | 'nid'>
+
+/**
+ * The machine that is called so: by name or id; else by xname, however it is written; else by nid, as `nid:12`, `nid12` or
+ * `nid0012`; else by the MAC of one of its interfaces.
+ */
+export function machineCalled<M extends Named>(machines: readonly M[], reference: string): M | undefined {
+  const exact = machines.find(({ name, id }) => name === reference || id === reference)
+  if (exact) return exact
+  const xname = parseXname(reference)?.text
+  if (xname !== undefined) return machines.find((machine) => machine.xname === xname)
+  const nid = /^nid:?(\d{1,16})$/i.exec(reference)?.[1]
+  if (nid !== undefined) return machines.find((machine) => machine.nid === Number(nid))
+  const mac = parseMac(reference)
+  return mac === undefined ? undefined : machines.find(({ macs }) => macs.includes(mac))
+}
+
+/** Every address that is kept for a machine, each once. */
+export function addressesOf({ ip, interfaces = [] }: Pick<Machine, 'ip' | 'interfaces'>): string[] {
+  const all = interfaces.flatMap(({ addresses }) => addresses.map((address) => address.ip))
+  return [...new Set(ip === undefined ? all : [ip, ...all])]
+}
+
+/** The address that DHCP gives to one interface of a machine. */
+export function addressOf(
+  { ip, macs, interfaces = [] }: Pick<Machine, 'ip' | 'macs' | 'interfaces'>,
+  mac: string,
+): string | undefined {
+  if (ip !== undefined && (mac === macs[0] || interfaces.length === 0)) return ip
+  return interfaces.find((one) => one.mac === mac)?.addresses.find((address) => !address.ip.includes(':'))?.ip
+}
 
 /** Whether a machine's rank satisfies every expression. */
 export function matchesRank(rank: number, expressions: readonly string[]): boolean {

@@ -1,7 +1,7 @@
 /** On which machine a container goes. */
 import { AppError } from '../../base/errors.ts'
 import type { RunOptions } from '../../model/container.ts'
-import { matchesRank } from '../../model/machine.ts'
+import { machineCalled, matchesRank } from '../../model/machine.ts'
 import type { RootfsKind } from '../../model/rootfs.ts'
 import { closedBecause } from '../machines/admission.ts'
 import type { StoredMachine } from '../machines/ports.ts'
@@ -12,11 +12,10 @@ import type { StoredMachine } from '../machines/ports.ts'
  * @throws {AppError} not_found, invalid or exhausted, saying for the nearest machines why they do not do
  */
 export function candidates(machines: readonly StoredMachine[], options: RunOptions, arch?: string): StoredMachine[] {
-  if (options.machine !== undefined && !machines.some((machine) => machine.name === options.machine))
+  const named = options.machine === undefined ? undefined : machineCalled(machines, options.machine)
+  if (options.machine !== undefined && !named)
     throw new AppError('not_found', `Cannot run on machine "${options.machine}": no such machine`)
-  const verdicts = machines
-    .filter((machine) => options.machine === undefined || machine.name === options.machine)
-    .map((machine) => ({ machine, why: whyNot(machine, options, arch) }))
+  const verdicts = (named ? [named] : machines).map((machine) => ({ machine, why: whyNot(machine, options, arch) }))
   const free = verdicts.filter(({ why }) => why === undefined).map(({ machine }) => machine)
   if (free.length > 0) return free.toSorted((a, b) => a.rank - b.rank || a.name.localeCompare(b.name))
   if (verdicts.length === 0)

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Now } from '../../base/clock.ts'
 import { AppError } from '../../base/errors.ts'
-import type { Machine, MachineChange, MachineSpec } from '../../model/machine.ts'
+import { machineCalled, type Machine, type MachineChange, type MachineSpec } from '../../model/machine.ts'
 import { decide, type Decision } from './admission.ts'
 import type { MachineStore, StoredMachine } from './ports.ts'
 
@@ -22,10 +22,10 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
     return ip === undefined ? machine : { ...machine, leasedIp: ip }
   }
 
-  /** By name, id, or the first digits of an id that only one machine has. @throws {AppError} not_found, invalid */
+  /** As `machineCalled`, or by the first digits of an id that only one machine has. @throws {AppError} not_found, invalid */
   async function find(reference: string): Promise<StoredMachine> {
     const all = await store.list()
-    const exact = all.find((machine) => machine.name === reference || machine.id === reference)
+    const exact = machineCalled(all, reference)
     if (exact) return exact
     const begun = reference.length >= 4 ? all.filter((machine) => machine.id.startsWith(reference)) : []
     if (begun.length > 1)
@@ -49,15 +49,15 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
       if (spec.bmc !== undefined) checkBmc(spec.bmc)
       const { bmcPassword, ...rest } = spec
       const id = randomUUID()
-      const machine: StoredMachine = {
+      const machine = withMacs({
         ...rest,
         id,
         hasBmcPassword: bmcPassword !== undefined,
         admission: 'accepted',
         cordoned: false,
         createdAt: now(),
-      }
-      await store.insert(machine, bmcPassword, event('create', machine))
+      })
+      await store.insert(machine, bmcPassword, machineEvent('create', machine))
       return view(machine)
     },
 
@@ -69,9 +69,13 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
       const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
       const changed = await store.update(
         before.id,
-        (seen) => ({ ...seen, ...given, hasBmcPassword: seen.hasBmcPassword || bmcPassword !== undefined }),
+        (seen) => {
+          const hasBmcPassword = seen.hasBmcPassword || bmcPassword !== undefined
+          const next = { ...seen, ...given, hasBmcPassword }
+          return rest.interfaces === undefined ? withoutLost(next) : withMacs(next)
+        },
         bmcPassword,
-        event('update', before),
+        machineEvent('update', before),
       )
       if (!changed)
         throw new AppError('not_found', `Cannot change machine "${before.name}": it was removed in the meantime`)
@@ -86,7 +90,7 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
     async decide(reference: string, decision: Decision, name?: string): Promise<Machine> {
       const { id, name: before, ...rest } = await find(reference)
       const change = (seen: StoredMachine) => decide(seen, decision, name)
-      await store.update(id, change, undefined, event(decision, { id, name: name ?? before, ...rest }))
+      await store.update(id, change, undefined, machineEvent(decision, { id, name: name ?? before, ...rest }))
       const machine = await store.byId(id)
       if (!machine)
         throw new AppError('not_found', `Cannot ${decision} machine "${before}": it was removed in the meantime`)
@@ -96,7 +100,7 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
     /** @throws {AppError} conflict while a container lives on it */
     async remove(reference: string): Promise<Machine> {
       const machine = await find(reference)
-      await store.remove(machine.id, event('destroy', machine))
+      await store.remove(machine.id, machineEvent('destroy', machine))
       return view(machine)
     },
 
@@ -111,9 +115,22 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
         (facts.memoryMiB ?? seen.memoryMiB) !== seen.memoryMiB || (facts.firmware ?? seen.firmware) !== seen.firmware
       if (!isNews(machine)) return
       const change = (seen: StoredMachine) => (isNews(seen) ? { ...seen, ...facts } : undefined)
-      await store.update(machineId, change, undefined, event('learn', machine))
+      await store.update(machineId, change, undefined, machineEvent('learn', machine))
     },
   }
+}
+
+/** Each interface is one that the machine may boot by. */
+function withMacs(machine: StoredMachine): StoredMachine {
+  const { macs, interfaces = [] } = machine
+  return { ...machine, macs: [...new Set([...macs, ...interfaces.map((one) => one.mac)])] }
+}
+
+/** An interface whose MAC was taken away is gone. */
+function withoutLost(machine: StoredMachine): StoredMachine {
+  const { macs, interfaces } = machine
+  if (interfaces === undefined) return machine
+  return { ...machine, interfaces: interfaces.filter(({ mac }) => macs.includes(mac)) }
 }
 
 function names(machines: readonly StoredMachine[]): string {
@@ -121,7 +138,7 @@ function names(machines: readonly StoredMachine[]): string {
   return shown.join(', ') + (machines.length > shown.length ? ` and ${machines.length - shown.length} more` : '')
 }
 
-function event(action: string, machine: StoredMachine) {
+export function machineEvent(action: string, machine: StoredMachine) {
   return {
     kind: 'machine',
     action,

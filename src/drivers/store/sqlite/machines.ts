@@ -4,7 +4,8 @@ import type { Now } from '../../../base/clock.ts'
 import { AppError } from '../../../base/errors.ts'
 import { LIVE } from '../../../model/container.ts'
 import type { NewEvent } from '../../../model/event.ts'
-import type { MachineStore, StoredMachine } from '../../../services/machines/ports.ts'
+import { addressesOf } from '../../../model/machine.ts'
+import type { MachineStore, StoredGroup, StoredMachine } from '../../../services/machines/ports.ts'
 import type { EventBus, SecretBox } from '../../../services/ports.ts'
 import { insertEvents } from './events.ts'
 import type { Tables } from './schema.ts'
@@ -24,17 +25,7 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
     insert: async (machine, password, event) => {
       await change(event, async (trx) => {
         await refuseTaken(trx, machine)
-        await trx
-          .insertInto('machine')
-          .values({
-            id: machine.id,
-            name: machine.name,
-            spec: specOf(machine),
-            bmc_password: password === undefined ? null : secrets.seal(password, context(machine.id)),
-            created_at: machine.createdAt,
-          })
-          .execute()
-        await insertMacs(trx, machine)
+        await insertMachine(trx, machine, password === undefined ? null : secrets.seal(password, context(machine.id)))
         return true
       })
     },
@@ -48,13 +39,41 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
         const sealed = password === undefined ? {} : { bmc_password: secrets.seal(password, context(machineId)) }
         await trx
           .updateTable('machine')
-          .set({ name: machine.name, spec: specOf(machine), ...sealed })
+          .set({ ...columnsOf(machine), ...sealed })
           .where('id', '=', machineId)
           .execute()
-        await trx.deleteFrom('machine_mac').where('machine_id', '=', machineId).execute()
-        await insertMacs(trx, machine)
+        await dropClaims(trx, machineId)
+        await insertClaims(trx, machine)
         return machine
       }),
+
+    async changeAll(decide) {
+      const stored = await db.transaction().execute(async (trx) => {
+        const machines = (await select(trx).orderBy('machine.name').execute()).map(toMachine)
+        const change = decide({ machines, groups: await groupsIn(trx) })
+        // Two machines may exchange what each must have alone: all let go of theirs before any takes.
+        for (const { id } of change.updates ?? []) {
+          await trx
+            .updateTable('machine')
+            .set({ name: `(${id})`, xname: null, nid: null })
+            .where('id', '=', id)
+            .execute()
+          await dropClaims(trx, id)
+        }
+        for (const machine of change.updates ?? []) {
+          await trx.updateTable('machine').set(columnsOf(machine)).where('id', '=', machine.id).execute()
+          await insertClaims(trx, machine)
+        }
+        for (const machine of change.inserts ?? []) await insertMachine(trx, machine, null)
+        for (const group of change.newGroups ?? []) await trx.insertInto('machine_group').values(group).execute()
+        for (const name of change.lostGroups ?? [])
+          await trx.deleteFrom('machine_group').where('name', '=', name).execute()
+        return insertEvents(trx, now, change.events)
+      })
+      events.committed(stored)
+    },
+
+    groups: () => groupsIn(db),
 
     remove: async (machineId, event) => {
       await change(event, async (trx) => {
@@ -120,9 +139,35 @@ function specOf(machine: StoredMachine): string {
   return JSON.stringify(spec)
 }
 
-async function insertMacs(trx: Transaction<Tables>, machine: StoredMachine): Promise<void> {
+/** What stands in columns of its own, so that the database keeps it from being had twice. */
+function columnsOf(machine: StoredMachine) {
+  const { name, xname = null, nid = null } = machine
+  return { name, xname, nid, spec: specOf(machine) }
+}
+
+async function insertMachine(trx: Transaction<Tables>, machine: StoredMachine, sealed: string | null): Promise<void> {
+  const { id, createdAt } = machine
+  await trx
+    .insertInto('machine')
+    .values({ id, created_at: createdAt, bmc_password: sealed, ...columnsOf(machine) })
+    .execute()
+  await insertClaims(trx, machine)
+}
+
+async function insertClaims(trx: Transaction<Tables>, machine: StoredMachine): Promise<void> {
   for (const mac of new Set(machine.macs))
     await trx.insertInto('machine_mac').values({ mac, machine_id: machine.id }).execute()
+  for (const address of addressesOf(machine))
+    await trx.insertInto('machine_address').values({ address, machine_id: machine.id }).execute()
+}
+
+async function dropClaims(trx: Transaction<Tables>, machineId: string): Promise<void> {
+  await trx.deleteFrom('machine_mac').where('machine_id', '=', machineId).execute()
+  await trx.deleteFrom('machine_address').where('machine_id', '=', machineId).execute()
+}
+
+function groupsIn(db: Kysely<Tables> | Transaction<Tables>): Promise<StoredGroup[]> {
+  return db.selectFrom('machine_group').select(['name', 'description']).orderBy('name').execute()
 }
 
 async function refuseTaken(trx: Transaction<Tables>, machine: StoredMachine): Promise<void> {
@@ -145,12 +190,31 @@ async function refuseTaken(trx: Transaction<Tables>, machine: StoredMachine): Pr
       'conflict',
       `Cannot give MAC "${owner.mac}" to machine "${machine.name}": it belongs to machine "${owner.name}"`,
     )
-  if (machine.ip === undefined) return
-  const rows = await trx.selectFrom('machine').select(['name', 'spec']).where('id', '!=', machine.id).execute()
-  const same = rows.find((row) => (JSON.parse(row.spec) as { ip?: string }).ip === machine.ip)
+  const holder = await trx
+    .selectFrom('machine')
+    .select(['name', 'xname', 'nid'])
+    .where((is) => is.or([is('xname', '=', machine.xname ?? null), is('nid', '=', machine.nid ?? null)]))
+    .where('id', '!=', machine.id)
+    .executeTakeFirst()
+  if (holder) {
+    const what = holder.xname === machine.xname ? `xname "${holder.xname}"` : `nid ${holder.nid}`
+    throw new AppError(
+      'conflict',
+      `Cannot give ${what} to machine "${machine.name}": it belongs to machine "${holder.name}"`,
+    )
+  }
+  const addresses = addressesOf(machine)
+  if (addresses.length === 0) return
+  const same = await trx
+    .selectFrom('machine_address')
+    .innerJoin('machine', 'machine.id', 'machine_address.machine_id')
+    .select(['machine_address.address', 'machine.name'])
+    .where('machine_address.address', 'in', addresses)
+    .where('machine.id', '!=', machine.id)
+    .executeTakeFirst()
   if (same)
     throw new AppError(
       'conflict',
-      `Cannot give address "${machine.ip}" to machine "${machine.name}": it belongs to machine "${same.name}"`,
+      `Cannot give address "${same.address}" to machine "${machine.name}": it belongs to machine "${same.name}"`,
     )
 }

@@ -10,8 +10,13 @@ export interface Tables {
     spec: string
     bmc_password: string | null
     created_at: number
+    xname: string | null
+    nid: number | null
   }
   machine_mac: { mac: string; machine_id: string }
+  /** Addresses that DHCP keeps for a machine and its interfaces. */
+  machine_address: { address: string; machine_id: string }
+  machine_group: { name: string; description: string }
   container: {
     id: string
     name: string
@@ -82,5 +87,19 @@ export const coreMigrations: readonly Migration[] = [
     name: '004-admission',
     // Whatever was registered so far was registered by somebody.
     statements: [`UPDATE machine SET spec = json_set(spec, '$.admission', 'accepted', '$.cordoned', json('false'))`],
+  },
+  {
+    name: '005-addresses',
+    statements: [
+      `ALTER TABLE machine ADD COLUMN xname TEXT`,
+      `ALTER TABLE machine ADD COLUMN nid INTEGER`,
+      `CREATE UNIQUE INDEX machine_xname ON machine(xname) WHERE xname IS NOT NULL`,
+      `CREATE UNIQUE INDEX machine_nid ON machine(nid) WHERE nid IS NOT NULL`,
+      `CREATE TABLE machine_address (address TEXT PRIMARY KEY, machine_id TEXT NOT NULL REFERENCES machine(id) ON DELETE CASCADE) STRICT`,
+      `INSERT INTO machine_address SELECT spec ->> '$.ip', id FROM machine WHERE spec ->> '$.ip' IS NOT NULL`,
+      `CREATE TABLE machine_group (name TEXT PRIMARY KEY, description TEXT NOT NULL) STRICT`,
+      `CREATE INDEX machine_mac_of ON machine_mac(machine_id)`,
+      `CREATE INDEX machine_address_of ON machine_address(machine_id)`,
+    ],
   },
 ]
