@@ -66,13 +66,17 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
   await loaders.refresh()
   const address = iface.address
   const macOf = new Map<string, string>()
+  const leaseAt = (client: string) => dhcp?.leases().find(({ address: leased }) => leased === client)
+  /** Whether the machine at an address is disabled, as far as anybody knows which machine that is. */
+  const isSilentAt = (client: string): boolean =>
+    directory.isSilentAt(client) || directory.isSilent(macOf.get(client) ?? leaseAt(client)?.mac ?? '')
   const noted = (what: string, work: Promise<void>): void =>
     void work.catch((error: unknown) => log.error('boot stage not noted', { what, error: explain(error) }))
 
   const tasks: Task[] = [
     createBootServer({
       log: log.with({ server: 'http' }),
-      desk: createBootDesk(boot, agents, (name) => loaders.get(name)),
+      desk: createBootDesk(boot, agents, (name, client) => (isSilentAt(client) ? undefined : loaders.get(name))),
       address,
       port: config.httpPort,
       startThread: startBootThread,
@@ -106,6 +110,7 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
           addressFor: directory.addressFor,
           ownerOf: directory.ownerOf,
           isKnown: directory.isKnown,
+          isSilent: directory.isSilent,
           hostNameFor: directory.hostNameFor,
         },
         onEvent(event) {
@@ -130,7 +135,8 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
         log: log.with({ server: 'tftp' }),
         address,
         port: config.tftpPort,
-        async open(name) {
+        async open(name, client) {
+          if (isSilentAt(client)) return 'silence'
           await loaders.refresh()
           return loaders.get(name)?.bytes
         },
@@ -162,9 +168,7 @@ const ARM64: ReadonlySet<number> = new Set([11, 19])
 
 /** What a client boots: iPXE its script, firmware the loader for its architecture. */
 function bootChoice(client: BootClient, directory: Directory, loaderUrl: string) {
-  const url = directory.scriptUrl(client.mac)
-  if (url === undefined) return { kind: 'none', why: 'the machine is disabled' } as const
-  return client.isIpxe ? ({ kind: 'url', url } as const) : loaderFor(client, loaderUrl)
+  return client.isIpxe ? ({ kind: 'url', url: directory.scriptUrl(client.mac) } as const) : loaderFor(client, loaderUrl)
 }
 
 /** Files go out in large pieces, which the collector has to see soon: short-lived objects get little room. */

@@ -176,7 +176,7 @@ goto again
   )
   await site.containers.stop(id, 0)
   await site.machines.change('m1', { enabled: false })
-  assert.match((await waiting(MAC)).text, /m1 is disabled/)
+  assert.deepEqual([(await waiting(MAC)).status, (await waiting(MAC)).text], [404, NOTHING], 'a disabled machine')
 })
 
 test('files answer HEAD and ranges', async (t) => {

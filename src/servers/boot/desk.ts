@@ -9,7 +9,8 @@ export type BootFileName = 'kernel' | 'initrd' | RootFileName
 export type FileName =
   | { readonly room: 'boot'; readonly token: string; readonly name: BootFileName }
   | { readonly room: 'agent'; readonly token: string; readonly name: 'kernel' | 'initrd' }
-  | { readonly room: 'loader'; readonly name: string }
+  /** `client`: the address that asks. */
+  | { readonly room: 'loader'; readonly name: string; readonly client: string }
 
 export interface FileFacts {
   readonly sizeBytes: number
@@ -30,16 +31,16 @@ export interface BootDesk extends Pick<
   pieces(name: FileName, from: number, to: number): Promise<readonly FilePiece[]>
 }
 
-/** @param loader loaders for UEFI HTTP boot, by name */
+/** @param loader loaders for UEFI HTTP boot, by name and the address that asks */
 export function createBootDesk(
   boot: BootService,
   agents: AgentsService,
-  loader: (name: string) => BootFile | undefined,
+  loader: (name: string, client: string) => BootFile | undefined,
 ): BootDesk {
   async function open(name: FileName): Promise<BootFile> {
     if (name.room === 'boot') return boot.file(name.token, name.name)
     if (name.room === 'agent') return agents.file(name.token, name.name)
-    const file = loader(name.name)
+    const file = loader(name.name, name.client)
     if (file === undefined) throw new AppError('not_found', 'Cannot find what this address stood for')
     return file
   }

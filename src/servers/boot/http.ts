@@ -87,7 +87,7 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
     if (!url || url.pathname.includes('%')) return notFound()
     const [room, token = '', name = '', word = ''] = url.pathname.split('/').slice(1)
     const isRead = request.method === 'GET' || request.method === 'HEAD'
-    if (room === 'loader' && isRead) return found({ room: 'loader', name: token })
+    if (room === 'loader' && isRead) return found({ room: 'loader', name: token, client: from })
     if (room !== 'boot' && room !== 'agent') return notFound()
     if (isRead) return room === 'agent' ? agentGet(token, name, from) : get(token, name, url, from)
     if (request.method !== 'POST') return { status: 405, text: 'GET, HEAD and POST only\n' }

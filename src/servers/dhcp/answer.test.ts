@@ -341,6 +341,17 @@ test('answer: machines that nobody registered are left alone where the site says
   assert.equal(gist(say(discover({}, { mac: KNOWN }))), 'offer 10.0.0.50')
 })
 
+test('answer: a disabled machine hears nothing, whatever it asks', () => {
+  const silent = { ...directory, isSilent: (mac: string) => mac === KNOWN }
+  const { say, book } = site({ directory: silent })
+  const ofKnown = { mac: KNOWN }
+  const renewal = from({ messageType: 'request' }, { ...ofKnown, ciaddr: '10.0.0.50' })
+  const asked = [discover({}, ofKnown), select('10.0.0.50', {}, ofKnown), renewal]
+  for (const packet of asked) assert.match(gist(say(packet)), /the machine is disabled/)
+  assert.deepEqual([...book.all()], [], 'no lease either')
+  assert.match(gist(say(discover())), /^offer 10/)
+})
+
 test('answer: the system that firmware boots keeps the address, although it has another client identifier', () => {
   const { say } = site()
   const pxe: Options = { vendorClass: 'PXEClient:Arch:00007', clientArch: [7], clientId: Uint8Array.fromHex('00aabb') }

@@ -31,6 +31,8 @@ export interface BootDirectory {
   /** The MAC of the known machine whose fixed address this is: nobody else gets it. */
   ownerOf(address: string): string | undefined
   isKnown(mac: string): boolean
+  /** Whether it is disabled, so that nothing is said to it. */
+  isSilent?(mac: string): boolean
   /** Host name to hand out (option 12). */
   hostNameFor?(mac: string): string | undefined
 }

@@ -46,6 +46,7 @@ export function ask(packet: Packet, context: Context): Question | string {
   const mac = hardwareAddress(packet)
   const clientKey = keyOf(packet)
   if (!clientKey) return 'it has neither a hardware address nor a client identifier'
+  if (context.directory.isSilent?.(mac) === true) return 'the machine is disabled'
   const link = linkOf(packet, context)
   if (link.why) return link.why
   const subnet = subnetOf(context.subnets, link.address)

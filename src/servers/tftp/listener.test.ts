@@ -4,10 +4,11 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { quietLog } from '../../base/log.ts'
 import { parseTftp, serializeTftp, type TftpPacket } from '../../wire/tftp/packet.ts'
-import { createTftpListener, type BootFile, type TftpConfig, type TftpEvent } from './listener.ts'
+import { createTftpListener, type OpenedFile, type TftpConfig, type TftpEvent } from './listener.ts'
 
 const image = Uint8Array.from({ length: 5000 }, (_, n) => n & 0xff)
-const files: Record<string, BootFile> = {
+const files: Record<string, OpenedFile> = {
+  disabled: 'silence',
   'a.efi': { sizeBytes: image.length, read: (offset, length) => image.subarray(offset, offset + length) },
   broken: { sizeBytes: 10, read: () => Promise.reject(new Error('disk I/O error')) },
 }
@@ -108,6 +109,21 @@ test('tftp listener: the transfer has a port of its own, a repeated request star
   const again = await hear(site.client)
   assert.deepEqual(again.packet, first.packet, 'block 1 again after the time-out, not block 2')
   assert.equal(site.events.filter((event) => event.kind === 'tftp-start').length, 1)
+})
+
+test('tftp listener: a client that gets no answer hears nothing, and the next one is served', async () => {
+  await using server = await serve()
+  const { client, port } = server
+  client.send(rrq('disabled'), port, '127.0.0.1')
+  // Of one port the second is only answered when the first is over.
+  const other = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(other, 'listening')
+  other.send(rrq('nothing'), port, '127.0.0.1')
+  assert.equal((await hear(other)).packet.op, 'error')
+  client.send(rrq('nothing'), port, '127.0.0.1')
+  const { packet } = await hear(client)
+  assert.equal(packet.op === 'error' && packet.message, 'there is no such file', 'the first that it hears')
+  await other[Symbol.asyncDispose]()
 })
 
 test('tftp listener: firmware that asks for the size and breaks off has probed, not failed', async () => {

@@ -17,13 +17,15 @@ export interface BootFile {
   read(offset: number, length: number): Uint8Array | Promise<Uint8Array>
 }
 
+export type OpenedFile = BootFile | 'silence' | undefined
+
 /** What the TFTP server needs of the product. */
 export interface BootFiles {
   /**
-   * The file of that name, for that client; undefined: there is none.
+   * The file of that name, for that client; undefined: there is none; `silence`: the client is told nothing.
    * @param name as the client sent it, without leading slashes
    */
-  open(name: string, clientAddress: string): BootFile | undefined | Promise<BootFile | undefined>
+  open(name: string, clientAddress: string): OpenedFile | Promise<OpenedFile>
 }
 
 export interface TftpEvent {
@@ -82,6 +84,8 @@ export function createTftpListener(config: TftpConfig, { log, files, onEvent }: 
         if (request.op === 'wrq') return refuse(TFTP_ERROR.accessViolation, 'this server only reads')
         if (request.mode !== 'octet') return refuse(TFTP_ERROR.illegalOperation, 'only octet (binary) mode is served')
         const file = await files.open(name, from.address)
+        if (file === 'silence')
+          return log.debug('ignored', { why: 'the client gets no answer', address: from.address, name })
         if (!file) return refuse(TFTP_ERROR.notFound, 'there is no such file')
         const startedMs = performance.now()
         onEvent({ kind: 'tftp-start', address: from.address, name, bytes: file.sizeBytes })

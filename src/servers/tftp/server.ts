@@ -5,18 +5,18 @@ import type { Log } from '../../base/log.ts'
 import type { Task } from '../../base/task.ts'
 import { createThreads, threadCount, threadsTask } from '../threads.ts'
 import type { TftpEvent } from './listener.ts'
-import type { FromTftpThread, TftpOrders, ToTftpThread } from './messages.ts'
+import type { Answered, FromTftpThread, TftpOrders, ToTftpThread } from './messages.ts'
 
 export interface TftpServerOptions {
   readonly log: Log
   readonly address: string
   readonly port: number
   /**
-   * The bytes of a file, or undefined where there is none; asked once for each transfer. They are handed to another thread: bytes of a
+   * The bytes of a file, undefined where there is none, `silence` for a client that gets no answer; asked once for each transfer. They are handed to another thread: bytes of a
    * SharedArrayBuffer as they are, others as a copy.
    * @param name as the client sent it, without leading slashes
    */
-  readonly open: (name: string, clientAddress: string) => Promise<Uint8Array | undefined>
+  readonly open: (name: string, clientAddress: string) => Promise<Answered>
   readonly onEvent: (event: TftpEvent) => void
 }
 

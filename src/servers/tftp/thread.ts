@@ -2,12 +2,12 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { messageLog, serveThread, type ThreadNews } from '../threads.ts'
 import { createTftpListener } from './listener.ts'
-import type { FromTftpThread, TftpOrders, ToTftpThread } from './messages.ts'
+import type { Answered, FromTftpThread, TftpOrders, ToTftpThread } from './messages.ts'
 
 const port = parentPort!
 const send = (message: FromTftpThread | ThreadNews): void => port.postMessage(message)
 /** Questions that were not answered yet. */
-const asked = new Map<number, PromiseWithResolvers<Uint8Array | undefined>>()
+const asked = new Map<number, PromiseWithResolvers<Answered>>()
 let lastAsk = 0
 const stop = new AbortController()
 
@@ -25,12 +25,13 @@ const listener = createTftpListener(
     log: messageLog(send),
     files: {
       async open(name, address) {
-        const question = Promise.withResolvers<Uint8Array | undefined>()
+        const question = Promise.withResolvers<Answered>()
         const ask = ++lastAsk
         asked.set(ask, question)
         send({ kind: 'ask', ask, name, address })
         const bytes = await question.promise
-        return bytes && { sizeBytes: bytes.length, read: (at, length) => bytes.subarray(at, at + length) }
+        if (bytes === undefined || bytes === 'silence') return bytes
+        return { sizeBytes: bytes.length, read: (at, length) => bytes.subarray(at, at + length) }
       },
     },
     onEvent: (event) => send({ kind: 'event', event }),

@@ -151,7 +151,10 @@ export function createBoot(deps: BootDeps) {
 
     script,
 
-    /** For a machine without a boot: its own script after all when it has one by now, or why there is none. */
+    /**
+     * For a machine without a boot: its own script after all when it has one by now, or why there is none.
+     * @throws {AppError} not_found for one that is disabled
+     */
     async waiting(mac: string): Promise<string> {
       const machine = await deps.machineByMac(mac)
       if (machine && !machine.enabled) return waitingScript([`${machine.name} is disabled`], waitingUrl(mac))
@@ -164,6 +167,7 @@ export function createBoot(deps: BootDeps) {
         )
       const boot = await boots.openOf(machine.id)
       if (boot) return script(boot.token, mac)
+      if (!machine.enabled) throw new AppError('not_found', 'Cannot find what this address stood for')
       return waitingScript(
         machine.cordoned
           ? [`${machine.name} is cordoned`, `change that with: bareboat machine uncordon ${machine.name}`]

@@ -12,7 +12,7 @@ import type { StoredMachine } from './ports.ts'
 function known(name: string, spec: object = {}): StoredMachine {
   const number = name.charCodeAt(0).toString(16)
   const parsed = machineSpec.parse({ name, macs: [`02:00:00:00:00:${number}`], ...spec })
-  return { ...parsed, id: `id-${name}`, hasBmcPassword: true, createdAt: 1 }
+  return { ...parsed, id: `id-${name}`, hasBmcPassword: true, admission: 'accepted', cordoned: false, createdAt: 1 }
 }
 
 const plan = (text: string, machines: readonly StoredMachine[], overwrite = false) =>
