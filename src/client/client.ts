@@ -26,6 +26,7 @@ import type { ExportFormatName, RootFormatName } from '../model/export.ts'
 import type { MediaOptions } from '../model/media.ts'
 import type { Container, RunOptions } from '../model/container.ts'
 import type { Event } from '../model/event.ts'
+import type { Group, GroupChange, GroupRequest, StaticReport } from '../model/nodes.ts'
 import type { CheckReport, CheckRequest, PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
 import type { Inventory } from '../model/inventory.ts'
 import type { Arch, Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
@@ -154,6 +155,29 @@ export function createClient(endpoint: Endpoint) {
         chunks(endpoint, at('machines', machine, 'console/log'), { follow: isFollowed, since: sinceMs, tail }, signal),
       console: (machine: string, { signal, ...query }: ConsoleOptions = {}) =>
         channel(at('machines', machine, 'console'), query, pick(signal)),
+    },
+
+    groups: {
+      list: async (options: Signalled = {}) => (await ask<{ groups: Group[] }>('GET', '/v1/groups', options)).groups,
+      create: (request: GroupRequest, options: Signalled = {}) =>
+        ask<Group>('POST', '/v1/groups', { json: request, ...options }),
+      change: (group: string, change: GroupChange, options: Signalled = {}) =>
+        ask<Group>('PATCH', at('groups', group), { json: change, ...options }),
+      remove: (group: string, options: Signalled = {}) => ask<Group>('DELETE', at('groups', group), options),
+    },
+
+    discover: {
+      static: (
+        body: Readable,
+        { source, overwrite, dryRun, signal }: Signalled & { source: string; overwrite: boolean; dryRun: boolean },
+      ) =>
+        ask<StaticReport>('POST', '/v1/discover/static', {
+          query: { source, overwrite: overwrite ? true : undefined, dryRun: dryRun ? true : undefined },
+          body,
+          ...pick(signal),
+        }),
+      nodesFile: async (machines: readonly string[], format: 'yaml' | 'json', { signal }: Signalled = {}) =>
+        octets('/v1/discover/static', { machine: machines, format }, pick(signal)),
     },
 
     images: {

@@ -20,6 +20,7 @@ import { createRegistry } from '../drivers/registry/registry.ts'
 import { openSecretBox } from '../drivers/secrets/secret-box.ts'
 import { makeDirectory, readOrMakeFile } from '../drivers/files.ts'
 import { presenceOf } from '../drivers/presence/presence.ts'
+import { readNodesInThread } from '../drivers/nodes/thread.ts'
 import { createPacker } from '../drivers/export/packer.ts'
 import { createGuestPort } from '../drivers/ssh/guest.ts'
 import { createBootStore } from '../drivers/store/sqlite/boots.ts'
@@ -49,7 +50,9 @@ import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
 import { createMedia } from '../services/media/media.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
+import { createGroups } from '../services/machines/groups.ts'
 import { createMachines } from '../services/machines/machines.ts'
+import { createStaticDiscovery } from '../services/machines/static.ts'
 import { hasAgentMode, rootfsKindsOf } from '../services/kits/rootfs-kinds.ts'
 import { createPower } from '../services/power/power.ts'
 import { createStoreCare } from '../services/store/care.ts'
@@ -273,6 +276,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     machines,
     agents,
     inventories,
+    groups: createGroups(machineStore),
+    staticDiscovery: createStaticDiscovery({ store: machineStore, readNodes: readNodesInThread, now }),
     power,
     logs,
     images,

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { isOneCard, MAC_TEXT, normaliseMac, parseMac } from '../base/mac.ts'
 import { parseXname } from '../base/xname.ts'
+import { ROLES } from './roles.ts'
 
 /** Six pairs of hexadecimal digits, lower case, separated by colons; `-` separators and upper case are read as well. */
 export const mac = z
@@ -53,8 +54,7 @@ export const machineInterface = z
   .strict()
 export type MachineInterface = z.infer<typeof machineInterface>
 
-/** SMD's roles. */
-export const role = z.enum(['Compute', 'Service', 'System', 'Application', 'Storage', 'Management'])
+export const role = z.enum(ROLES)
 export type Role = z.infer<typeof role>
 
 export const labels = z.record(z.string().max(256), z.string().max(4096))
@@ -156,21 +156,6 @@ export function machineCalled<M extends Named>(machines: readonly M[], reference
   if (nid !== undefined) return machines.find((machine) => machine.nid === Number(nid))
   const mac = parseMac(reference)
   return mac === undefined ? undefined : machines.find(({ macs }) => macs.includes(mac))
-}
-
-/** Every address that is kept for a machine, each once. */
-export function addressesOf({ ip, interfaces = [] }: Pick<Machine, 'ip' | 'interfaces'>): string[] {
-  const all = interfaces.flatMap(({ addresses }) => addresses.map((address) => address.ip))
-  return [...new Set(ip === undefined ? all : [ip, ...all])]
-}
-
-/** The address that DHCP gives to one interface of a machine. */
-export function addressOf(
-  { ip, macs, interfaces = [] }: Pick<Machine, 'ip' | 'macs' | 'interfaces'>,
-  mac: string,
-): string | undefined {
-  if (ip !== undefined && (mac === macs[0] || interfaces.length === 0)) return ip
-  return interfaces.find((one) => one.mac === mac)?.addresses.find((address) => !address.ip.includes(':'))?.ip
 }
 
 /** Whether a machine's rank satisfies every expression. */

@@ -3,6 +3,7 @@
  * and images from the server, by the name that an argument or an option's value has in the tree.
  */
 import type { Command, Option } from 'commander'
+import { ROLES } from '../../model/roles.ts'
 import { IMAGE_FORMATS, ROOTFS_KINDS } from '../../model/rootfs.ts'
 import type { Session } from '../session.ts'
 import { splitReference } from '../output/reference.ts'
@@ -27,6 +28,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--image-format': IMAGE_FORMATS,
   '--fstype': ['nfs', 'ramfs', 'isofs'],
   '--arch': ['amd64', 'arm64'],
+  '--role': ROLES,
   '--type': ['container', 'image', 'machine'],
   '--flavour': ['full', 'cloud'],
   '--firmware': ['bios', 'uefi'],
@@ -129,10 +131,11 @@ async function namesOf(kind: string, session: Session): Promise<Candidate[]> {
       }))
     if (kind === 'machine')
       return (await client.machines.list({ signal })).map(({ name, arch }) => ({ text: name, about: arch }))
-    if (kind === 'group') {
-      const groups = (await client.machines.list({ signal })).flatMap((machine) => machine.groups)
-      return [...new Set(groups)].map((text) => ({ text, about: 'group' }))
-    }
+    if (kind === 'group')
+      return (await client.groups.list({ signal })).map(({ name, description }) => ({
+        text: name,
+        about: description === '' ? 'group' : description,
+      }))
     if (kind === 'image' || kind === 'other-image')
       return (await client.images.list({ signal })).flatMap(({ references }) =>
         references.map(splitReference).map(({ repository, tag }) => ({ text: `${repository}:${tag}`, about: 'image' })),

@@ -3,6 +3,7 @@ import { register as accept } from './machine/accept.ts'
 import { register as add } from './machine/add.ts'
 import { register as console } from './machine/console.ts'
 import { cordon, reject, uncordon } from './machine/decide.ts'
+import { register as exported } from './machine/export.ts'
 import { register as inspect } from './machine/inspect.ts'
 import { register as inventory } from './machine/inventory.ts'
 import { register as ls } from './machine/ls.ts'
@@ -13,7 +14,22 @@ import { register as set } from './machine/set.ts'
 
 export const register: Register = (program, session) => {
   const machine = program.command('machine').summary('work with machines').alias('node')
-  const verbs = [add, ls, inspect, rm, set, accept, reject, cordon, uncordon, inventory, power, reboot, console]
+  const verbs = [
+    add,
+    ls,
+    inspect,
+    rm,
+    set,
+    exported,
+    accept,
+    reject,
+    cordon,
+    uncordon,
+    inventory,
+    power,
+    reboot,
+    console,
+  ]
   for (const register of verbs) register(machine, session)
   return machine
 }

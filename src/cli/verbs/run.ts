@@ -23,7 +23,7 @@ export const register: Register = (program, session) =>
     .option('-i, --interactive', 'keep standard input open')
     .option('-t, --tty', 'give the workload a terminal')
     .option('--name <name>', 'name of the container')
-    .option('--machine <machine>', 'run on this machine')
+    .option('--machine <machine>', 'run on this machine: name, id, xname, nid:N or MAC')
     .option('--group <group>', 'run on a machine of this group')
     .option(
       '--rank <expression>',

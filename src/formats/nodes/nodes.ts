@@ -60,7 +60,7 @@ export interface AddressEntry {
   readonly ip: string
 }
 
-export const ROLES = ['Compute', 'Service', 'System', 'Application', 'Storage', 'Management'] as const
+const ROLES = ['Compute', 'Service', 'System', 'Application', 'Storage', 'Management'] as const
 
 const WHAT = 'nodes file'
 const MAX_INTERFACES = 32

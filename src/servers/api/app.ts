@@ -7,10 +7,12 @@ import { atimeRoutes, type AtimeRoutesDeps } from './atimes.ts'
 import { limitBodies } from './body.ts'
 import { containerRoutes, type ContainerRoutesDeps } from './containers.ts'
 import { eventRoutes } from './events.ts'
+import { groupRoutes, type GroupRoutesDeps } from './groups.ts'
 import { imageRoutes, type ImageRoutesDeps } from './images.ts'
 import { kitRoutes, type KitRoutesDeps } from './kits.ts'
 import { machineRoutes, type MachineRoutesDeps } from './machines.ts'
 import { mediaRoutes, type MediaRoutesDeps } from './media.ts'
+import { nodesFileRoutes, type NodesFileRoutesDeps } from './nodes-file.ts'
 import { profileRoutes, type ProfileRoutesDeps } from './profiles.ts'
 import { errorResponse, newRouter } from './router.ts'
 import { storeRoutes, type StoreRoutesDeps } from './store.ts'
@@ -21,10 +23,12 @@ export interface ApiDeps
   extends
     AtimeRoutesDeps,
     ContainerRoutesDeps,
+    GroupRoutesDeps,
     ImageRoutesDeps,
     KitRoutesDeps,
     MachineRoutesDeps,
     MediaRoutesDeps,
+    NodesFileRoutesDeps,
     ProfileRoutesDeps,
     StoreRoutesDeps,
     SystemRoutesDeps {
@@ -48,6 +52,8 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
   )
   app.route('/', systemRoutes(deps))
   app.route('/v1', machineRoutes(deps))
+  app.route('/v1', groupRoutes(deps))
+  app.route('/v1', nodesFileRoutes(deps))
   app.route('/v1', imageRoutes(deps))
   app.route('/v1', profileRoutes(deps))
   app.route('/v1', kitRoutes(deps))

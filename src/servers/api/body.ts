@@ -36,11 +36,16 @@ export function limitBodies(limits: Partial<BodyLimits> = {}): MiddlewareHandler
   }
 }
 
-/** @throws {AppError} invalid past the limit; the signal's reason */
-async function readText(
+/**
+ * A body as text.
+ * @param what it is, for the message
+ * @throws {AppError} invalid past the limit; the signal's reason
+ */
+export async function readText(
   body: ReadableStream<Uint8Array> | null,
   maxBytes: number,
   signal: AbortSignal,
+  what = 'JSON',
 ): Promise<string> {
   if (!body) return ''
   const reader = body.getReader()
@@ -50,7 +55,8 @@ async function readText(
     const { done, value } = await untilAborted(reader.read(), signal)
     if (done) return Buffer.concat(parts).toString('utf8')
     length += value.length
-    if (length > maxBytes) throw new AppError('invalid', `Cannot read the request: its JSON is over ${maxBytes} bytes`)
+    if (length > maxBytes)
+      throw new AppError('invalid', `Cannot read the request: its ${what} is over ${maxBytes} bytes`)
     parts.push(value)
   }
 }

@@ -2,7 +2,7 @@
  * Which machine boots what, in memory: DHCP answers from it at once. It is read anew from the stores when a machine or a boot
  * changes, before the change is acted on.
  */
-import { addressOf } from '../../model/machine.ts'
+import { addressOf } from '../../model/addresses.ts'
 import type { MachineStore, StoredMachine } from '../machines/ports.ts'
 import type { BootStore } from './ports.ts'
 

@@ -1,3 +1,4 @@
+import { addressOf } from '../../../model/addresses.ts'
 import type { Machine } from '../../../model/machine.ts'
 import { example, FORMAT_OPTION, JSON_OPTION } from '../../option.ts'
 import { printList, type Column, type ListOptions } from '../../output/list.ts'
@@ -30,9 +31,16 @@ const COLUMNS: readonly Column<Machine>[] = [
   { field: 'Rank', heading: 'RANK', value: ({ rank }) => String(rank) },
   { field: 'Groups', heading: 'GROUPS', value: ({ groups }) => groups.join(',') },
   { field: 'MAC', heading: 'MAC', value: ({ macs }) => macs[0] ?? '' },
-  { field: 'IP', heading: 'IP', value: ({ ip, leasedIp }) => ip ?? leasedIp ?? '' },
+  {
+    field: 'IP',
+    heading: 'IP',
+    value: (machine) => addressOf(machine, machine.macs[0] ?? '') ?? machine.leasedIp ?? '',
+  },
   { field: 'BMC', heading: 'BMC', value: ({ bmc }) => bmc ?? '' },
   { field: 'ID', heading: 'ID', value: ({ id }) => id, hidden: true },
+  { field: 'Xname', heading: 'XNAME', value: ({ xname }) => xname ?? '', hidden: true },
+  { field: 'Nid', heading: 'NID', value: ({ nid }) => (nid === undefined ? '' : String(nid)), hidden: true },
+  { field: 'Role', heading: 'ROLE', value: ({ role }) => role ?? 'Compute', hidden: true },
   { field: 'UUID', heading: 'UUID', value: ({ uuid }) => uuid ?? '', hidden: true },
   {
     field: 'Memory',

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { AppError, systemCode } from '../../../base/errors.ts'
 import type { MachineChange } from '../../../model/machine.ts'
+import { ROLES } from '../../../model/roles.ts'
 import { collect } from '../../option.ts'
 import { defined, oneOf, parseLabels } from '../../run/request.ts'
 import type { Session } from '../../session.ts'
@@ -20,6 +21,9 @@ export interface SpecFlags {
   group: string[]
   label: string[]
   memory?: string
+  xname?: string
+  nid?: string
+  role?: string
   json?: boolean
 }
 
@@ -35,6 +39,9 @@ export function addSpecOptions(command: Command): Command {
     .option('--group <group>', 'group that it belongs to (repeatable)', collect, [])
     .option('-l, --label <key=value>', 'label (repeatable)', collect, [])
     .option('--memory <MiB>', 'memory, MiB')
+    .option('--xname <xname>', 'name by place, such as x1000c1s7b0n0')
+    .option('--nid <number>', 'node identifier')
+    .option('--role <role>', ROLES.join(', '))
 }
 
 /**
@@ -53,6 +60,9 @@ export function toChange(flags: SpecFlags): MachineChange {
     groups: flags.group.length === 0 ? undefined : flags.group,
     labels: flags.label.length === 0 ? undefined : parseLabels(flags.label),
     memoryMiB: integer('--memory', flags.memory),
+    xname: flags.xname,
+    nid: integer('--nid', flags.nid),
+    role: oneOf('--role', flags.role, ROLES),
   })
 }
 
