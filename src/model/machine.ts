@@ -84,7 +84,9 @@ export const machineSpec = z
       .string()
       .max(1024)
       .optional()
-      .describe('such as ipmi://USER@HOST[:PORT], http://HOST:PORT, wol:; never with a password'),
+      .describe(
+        'such as ipmi://USER@HOST[:PORT], redfish://USER@HOST[:PORT], http://HOST:PORT, wol:; never with a password',
+      ),
     bmcPassword: z.string().max(256).optional().describe('write only'),
     enabled: z.boolean().default(true).describe('a disabled machine gets no container, and no answer when it boots'),
     xname: nodeXname.optional().describe('name by place, x<cabinet>c<chassis>s<slot>b<bmc>n<node>'),

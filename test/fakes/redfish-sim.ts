@@ -81,6 +81,8 @@ export interface RedfishSim extends AsyncDisposable {
   /** `METHOD path` of every request. */
   readonly requests: string[]
   isOn: boolean
+  /** PowerState as it is shown. */
+  readonly powerState: string
   /** The boot override of the first system. */
   readonly boot: Record<string, unknown>
   readonly sessions: number
@@ -128,6 +130,9 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
     set isOn(to) {
       isOn = to
       show(to ? 'On' : 'Off')
+    },
+    get powerState() {
+      return first['PowerState'] as string
     },
     get boot() {
       return first['Boot'] as Json

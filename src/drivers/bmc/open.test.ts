@@ -3,6 +3,16 @@ import { test } from 'node:test'
 import { quietLog } from '../../base/log.ts'
 import { openBmc, parseBmcUrl } from './open.ts'
 
+const redfish = (origin: string, more: Record<string, unknown>) => ({
+  kind: 'redfish',
+  origin,
+  user: 'admin',
+  system: undefined,
+  trust: { kind: 'authorities' },
+  auth: 'auto',
+  ...more,
+})
+
 const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = [
   {
     name: 'default port',
@@ -18,6 +28,42 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
     name: 'IPv6',
     url: 'ipmi://admin@[fd00::7]:624',
     value: { kind: 'ipmi', host: 'fd00::7', port: 624, user: 'admin' },
+  },
+  {
+    name: 'redfish',
+    url: 'redfish://admin@10.0.3.7',
+    value: redfish('https://10.0.3.7:443', {}),
+  },
+  {
+    name: 'redfish with a port, IPv6, a system, Basic and a fingerprint with colons',
+    url: `redfish://admin@[fd00::7]:8443/?system=Node0&auth=basic&fingerprint=${'AB:'.repeat(31)}AB`,
+    value: redfish('https://[fd00::7]:8443', {
+      system: 'Node0',
+      auth: 'basic',
+      trust: { kind: 'fingerprint', sha256: 'ab'.repeat(32) },
+    }),
+  },
+  {
+    name: 'redfish of whoever answers',
+    url: 'redfish://admin@bmc7?insecure',
+    value: redfish('https://bmc7:443', { trust: { kind: 'anyone' } }),
+  },
+  {
+    name: 'redfish without TLS',
+    url: 'redfish+http://admin@bmc7:8000',
+    value: redfish('http://bmc7:8000', {}),
+  },
+  { name: 'redfish with a password', url: 'redfish://admin:canary@h', error: /password in it/ },
+  { name: 'redfish without a user', url: 'redfish://h', error: /names no user/ },
+  { name: 'redfish with a path', url: 'redfish://admin@h/redfish/v1', error: /more after the address/ },
+  { name: 'a fingerprint that is none', url: 'redfish://admin@h?fingerprint=abcd', error: /64 hex digits/ },
+  { name: 'an unknown option', url: 'redfish://admin@h?sytem=1', error: /no option "sytem"/ },
+  { name: 'an unknown way to log in', url: 'redfish://admin@h?auth=digest', error: /session or basic/ },
+  { name: 'a fingerprint without TLS', url: 'redfish+http://admin@h?insecure', error: /no certificate/ },
+  {
+    name: 'a fingerprint that nobody checks',
+    url: `redfish://admin@h?insecure&fingerprint=${'ab'.repeat(32)}`,
+    error: /one of them/,
   },
   { name: 'http', url: 'http://10.0.0.1:5000', value: { kind: 'http', url: 'http://10.0.0.1:5000/' } },
   { name: 'https with a path', url: 'https://rack/m7', value: { kind: 'http', url: 'https://rack/m7' } },
@@ -69,6 +115,8 @@ test('openBmc refuses what IPMI cannot carry, without the password in the messag
     )
   refuse('ipmi://admin@h', undefined, /without a password/)
   refuse('ipmi://admin@h', '', /without a password/)
+  refuse('redfish://admin@h', undefined, /without a password/)
+  refuse('redfish://admin@h', '', /without a password/)
   refuse('ipmi://admin@h', 'canary-longer-than-20-bytes', /27 bytes, IPMI takes 20/)
   refuse('ipmi://admin-with-17-chars@h', 'x', /bytes, IPMI takes 16/)
 })

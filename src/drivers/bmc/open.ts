@@ -6,16 +6,24 @@ import { RMCP_PORT } from '../../wire/rmcp/rmcp.ts'
 import { createHttpBmc } from './http/http-bmc.ts'
 import type { SessionBudget } from './ipmi/session-budget.ts'
 import { createIpmiBmc } from './ipmi/ipmi-bmc.ts'
+import { createRedfishBmc } from './redfish/redfish-bmc.ts'
+import { parseRedfishUrl, REDFISH_FORM, type RedfishUrl } from './redfish/redfish-url.ts'
 import { parseUserAtHost, type UserAtHost } from './user-at-host.ts'
 import { createWolBmc, parseWolUrl, WOL_FORM, type WolUrl } from './wol/wol-bmc.ts'
 
-export type BmcUrl = ({ readonly kind: 'ipmi' } & UserAtHost) | { readonly kind: 'http'; readonly url: string } | WolUrl
+export type BmcUrl =
+  | ({ readonly kind: 'ipmi' } & UserAtHost)
+  | RedfishUrl
+  | { readonly kind: 'http'; readonly url: string }
+  | WolUrl
 
 const IPMI_FORM = 'ipmi://USER@HOST[:PORT]'
-const FORMS = [IPMI_FORM, 'http://HOST[:PORT][/PATH]', WOL_FORM].join(' or ')
+const FORMS = [IPMI_FORM, REDFISH_FORM, 'http://HOST[:PORT][/PATH]', WOL_FORM].join(' or ')
 
 const PARSERS: Readonly<Record<string, (text: string) => BmcUrl>> = {
   ipmi: (text) => ({ kind: 'ipmi', ...parseUserAtHost(text, IPMI_FORM, RMCP_PORT) }),
+  redfish: parseRedfishUrl,
+  'redfish+http': parseRedfishUrl,
   http: parseHttp,
   https: parseHttp,
   wol: parseWolUrl,
@@ -69,6 +77,8 @@ export function openBmc(
       return createIpmiBmc({ ...parsed, password: needPassword(), log, budget })
     case 'wol':
       return createWolBmc({ ...parsed, macs: parsed.macs.length > 0 ? parsed.macs : macs, password, log })
+    case 'redfish':
+      return createRedfishBmc({ ...parsed, password: needPassword(), log })
     default:
       return parsed satisfies never
   }

@@ -30,7 +30,10 @@ export interface SpecFlags {
 export function addSpecOptions(command: Command): Command {
   return command
     .option('--mac <mac>', 'MAC address; the first is the boot interface (repeatable)', collect, [])
-    .option('--bmc <url>', 'ipmi://USER@HOST[:PORT], http://HOST:PORT or wol:, without a password (docs/bmc.md)')
+    .option(
+      '--bmc <url>',
+      'ipmi://USER@HOST[:PORT], redfish://USER@HOST[:PORT], http://HOST:PORT or wol:, without a password (docs/bmc.md)',
+    )
     .option('--bmc-password-file <file>', "the BMC's password: the first line of a file (- for standard input)")
     .option('--uuid <uuid>', 'SMBIOS system UUID')
     .option('--ip <address>', 'address that DHCP gives it')
