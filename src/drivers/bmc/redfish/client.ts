@@ -6,12 +6,12 @@
  */
 import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
-import { backOff, isPassing } from '../../http-answers.ts'
+import { backOff, isPassing, isPlainHttpAnswer } from '../../http-answers.ts'
 import { Turns } from '../turns.ts'
 import { openDoor } from './door.ts'
 import { type Answer, GarbledAnswer, type Method, openExchange, wasNotSent } from './exchange.ts'
 import { LostAnswer, refusal } from './refusal.ts'
-import { Distrust, type Trust } from './trust.ts'
+import type { Trust } from './trust.ts'
 
 export interface RedfishClientOptions {
   /** `https://host[:port]`, or `http://` for a BMC without TLS. */
@@ -169,6 +169,17 @@ export function createRedfishClient(options: RedfishClientOptions): RedfishClien
     }
   }
 
+  async function logIn(signal?: AbortSignal): Promise<void> {
+    for (let attempt = 1; ; attempt++)
+      try {
+        await door.logIn(signal)
+        return
+      } catch (error) {
+        if (attempt === tries || !mayPass(error)) throw error
+        await backOff(attempt, undefined, signal ?? new AbortController().signal, backOffMs)
+      }
+  }
+
   async function patch(path: string, body: unknown, etag: string | undefined, signal?: AbortSignal): Promise<Answer> {
     let match = etag
     for (let attempt = 1; ; attempt++) {
@@ -191,7 +202,7 @@ export function createRedfishClient(options: RedfishClientOptions): RedfishClien
     signal?: AbortSignal,
   ): Promise<Answer> {
     // What goes wrong with the login is told as it is: nothing was changed by then.
-    await door.logIn(signal)
+    await logIn(signal)
     try {
       return await door.ask(method, path, body, headers, signal)
     } catch (error) {
@@ -214,7 +225,7 @@ function isGood(answer: Answer): boolean {
 
 function mayPass(error: unknown): boolean {
   if (error instanceof GarbledAnswer) return true
-  return error instanceof AppError && !(error instanceof Distrust) && error.code === 'unreachable'
+  return error instanceof AppError && error.code === 'unreachable' && !isPlainHttpAnswer(error.cause)
 }
 
 function answerOf({ status, headers, body }: Answer): RedfishAnswer {

@@ -15,7 +15,7 @@ export interface DoorOptions {
   readonly auth: 'auto' | 'session' | 'basic'
   /** Least time between two requests, milliseconds: some BMCs freeze under a series of them. */
   readonly paceMs: number
-  /** How often a BMC without a free session, or none to be reached, is asked for one. */
+  /** How often a BMC without a free session is asked for one. */
   readonly tries: number
   readonly backOffMs: number
 }
@@ -84,8 +84,7 @@ export function openDoor({ exchange, address, credentials, log, auth, paceMs, tr
           login = { kind: 'basic', isForNow: isFull }
           continue
         }
-        const mayPass = isFull || (error instanceof AppError && error.code === 'unreachable')
-        if (attempt >= tries || !mayPass) throw error
+        if (attempt >= tries || !isFull) throw error
         await backOff(attempt, undefined, signal ?? new AbortController().signal, backOffMs)
       }
     return login
