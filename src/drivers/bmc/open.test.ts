@@ -76,6 +76,19 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
   { name: 'another scheme', url: 'ftp://h', error: /"ftp" is no kind of BMC/ },
   { name: 'no URL', url: '10.0.3.7', error: /looks like ipmi:/ },
   { name: 'a lone percent sign', url: 'ipmi://a%zz@h', error: /percent sign/ },
+  {
+    name: 'AMT',
+    url: 'amt://admin@10.0.3.7',
+    value: { kind: 'amt', isTls: false, host: '10.0.3.7', port: 16992, user: 'admin' },
+  },
+  {
+    name: 'AMT with TLS and a certificate of its own',
+    url: `amts://admin@[fd00::7]?cert=${'AB:'.repeat(31)}AB`,
+    value: { kind: 'amt', isTls: true, host: 'fd00::7', port: 16993, user: 'admin', fingerprint: 'ab'.repeat(32) },
+  },
+  { name: 'AMT with a short fingerprint', url: 'amts://admin@h?cert=ab', error: /64 hexadecimal digits/ },
+  { name: 'AMT without TLS, and a certificate', url: 'amt://admin@h?cert=ab', error: /more after the address/ },
+  { name: 'a password in AMT', url: 'amt://admin:canary@h', error: /password in it/ },
   { name: 'Wake-on-LAN of the machine itself', url: 'wol:', value: { kind: 'wol', macs: [] } },
   {
     name: 'Wake-on-LAN of two cards, somewhere',

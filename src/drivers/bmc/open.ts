@@ -3,6 +3,7 @@ import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { BmcPort } from '../../services/power/power-port.ts'
 import { RMCP_PORT } from '../../wire/rmcp/rmcp.ts'
+import { AMT_FORM, createAmtBmc, parseAmtUrl, type AmtUrl } from './amt/amt-bmc.ts'
 import { createHttpBmc } from './http/http-bmc.ts'
 import type { SessionBudget } from './ipmi/session-budget.ts'
 import { createIpmiBmc } from './ipmi/ipmi-bmc.ts'
@@ -15,10 +16,11 @@ export type BmcUrl =
   | ({ readonly kind: 'ipmi' } & UserAtHost)
   | RedfishUrl
   | { readonly kind: 'http'; readonly url: string }
+  | AmtUrl
   | WolUrl
 
 const IPMI_FORM = 'ipmi://USER@HOST[:PORT]'
-const FORMS = [IPMI_FORM, REDFISH_FORM, 'http://HOST[:PORT][/PATH]', WOL_FORM].join(' or ')
+const FORMS = [IPMI_FORM, REDFISH_FORM, 'http://HOST[:PORT][/PATH]', AMT_FORM, WOL_FORM].join(' or ')
 
 const PARSERS: Readonly<Record<string, (text: string) => BmcUrl>> = {
   ipmi: (text) => ({ kind: 'ipmi', ...parseUserAtHost(text, IPMI_FORM, RMCP_PORT) }),
@@ -26,6 +28,8 @@ const PARSERS: Readonly<Record<string, (text: string) => BmcUrl>> = {
   'redfish+http': parseRedfishUrl,
   http: parseHttp,
   https: parseHttp,
+  amt: parseAmtUrl,
+  amts: parseAmtUrl,
   wol: parseWolUrl,
 }
 
@@ -75,6 +79,8 @@ export function openBmc(
       return createHttpBmc({ url: parsed.url, log })
     case 'ipmi':
       return createIpmiBmc({ ...parsed, password: needPassword(), log, budget })
+    case 'amt':
+      return createAmtBmc({ ...parsed, password: needPassword(), log })
     case 'wol':
       return createWolBmc({ ...parsed, macs: parsed.macs.length > 0 ? parsed.macs : macs, password, log })
     case 'redfish':

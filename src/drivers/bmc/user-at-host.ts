@@ -1,6 +1,7 @@
 /** The shape that the URLs of most BMCs share: `SCHEME://USER@HOST[:PORT]`, nothing after it. */
 import { isIP } from 'node:net'
 import { AppError } from '../../base/errors.ts'
+import { parseFingerprint } from './web.ts'
 
 export interface UserAtHost {
   readonly host: string
@@ -23,6 +24,16 @@ export function parseUserAtHost(text: string, form: string, defaultPort: number)
   if (host === '' || (host.includes(':') && isIP(host) !== 6)) throw wrong('it has no host')
   if (url.username === '') throw wrong('it names no user')
   return { host, port: url.port === '' ? defaultPort : Number(url.port), user: decode(url.username, text) }
+}
+
+/**
+ * Takes `?cert=SHA256` off a URL: the fingerprint of the certificate that a BMC made for itself.
+ * @throws {AppError} `invalid` when it is no fingerprint
+ */
+export function splitFingerprint(text: string): { rest: string; fingerprint?: string } {
+  const found = /^([^?#]*)\?cert=([^&#]*)$/.exec(text)
+  if (!found) return { rest: text }
+  return { rest: found[1]!, fingerprint: parseFingerprint(found[2]!) }
 }
 
 /** `10.0.3.7:623`, `[fd00::7]:623` */
