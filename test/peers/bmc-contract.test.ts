@@ -10,12 +10,14 @@ import { createAmtBmc } from '../../src/drivers/bmc/amt/amt-bmc.ts'
 import { createHttpBmc } from '../../src/drivers/bmc/http/http-bmc.ts'
 import { createIpmiBmc } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
 import { createRedfishBmc } from '../../src/drivers/bmc/redfish/redfish-bmc.ts'
+import { createPikvmBmc } from '../../src/drivers/bmc/pikvm/pikvm-bmc.ts'
 import { createWolBmc } from '../../src/drivers/bmc/wol/wol-bmc.ts'
 import type { BmcPort } from '../../src/services/power/power-port.ts'
 import { startAmtSim } from '../fakes/amt-sim.ts'
 import { startBmcSim } from '../fakes/bmc-sim.ts'
 import { hasProgram, startIpmiSim } from '../fakes/ipmi-sim.ts'
 import { type RedfishSimOptions, startRedfishSim } from '../fakes/redfish-sim.ts'
+import { startPikvmSim } from '../fakes/pikvm-sim.ts'
 
 interface Subject extends AsyncDisposable {
   readonly bmc: BmcPort
@@ -71,6 +73,15 @@ const subjects: { name: string; needs?: string; open(): Promise<Subject> }[] = [
       return subject(bmc, sim, () => sim.trace)
     },
   })),
+  {
+    name: 'pikvm on the simulated PiKVM',
+    async open() {
+      const sim = await startPikvmSim()
+      const login = { user: 'admin', password: 'secret', isTls: false }
+      const bmc = createPikvmBmc({ host: '127.0.0.1', port: sim.port, ...login, log: quietLog, patience })
+      return subject(bmc, sim, () => sim.trace)
+    },
+  },
   { name: 'wol', open: openWol },
 ]
 

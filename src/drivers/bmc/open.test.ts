@@ -89,6 +89,12 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
   { name: 'AMT with a short fingerprint', url: 'amts://admin@h?cert=ab', error: /64 hexadecimal digits/ },
   { name: 'AMT without TLS, and a certificate', url: 'amt://admin@h?cert=ab', error: /more after the address/ },
   { name: 'a password in AMT', url: 'amt://admin:canary@h', error: /password in it/ },
+  {
+    name: 'PiKVM',
+    url: 'pikvm://admin@kvm7.lab:8443',
+    value: { kind: 'pikvm', host: 'kvm7.lab', port: 8443, user: 'admin' },
+  },
+  { name: 'PiKVM without a user', url: 'pikvm://kvm7.lab', error: /names no user/ },
   { name: 'Wake-on-LAN of the machine itself', url: 'wol:', value: { kind: 'wol', macs: [] } },
   {
     name: 'Wake-on-LAN of two cards, somewhere',

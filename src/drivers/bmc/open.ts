@@ -9,6 +9,7 @@ import type { SessionBudget } from './ipmi/session-budget.ts'
 import { createIpmiBmc } from './ipmi/ipmi-bmc.ts'
 import { createRedfishBmc } from './redfish/redfish-bmc.ts'
 import { parseRedfishUrl, REDFISH_FORM, type RedfishUrl } from './redfish/redfish-url.ts'
+import { createPikvmBmc, parsePikvmUrl, PIKVM_FORM, type PikvmUrl } from './pikvm/pikvm-bmc.ts'
 import { parseUserAtHost, type UserAtHost } from './user-at-host.ts'
 import { createWolBmc, parseWolUrl, WOL_FORM, type WolUrl } from './wol/wol-bmc.ts'
 
@@ -17,10 +18,11 @@ export type BmcUrl =
   | RedfishUrl
   | { readonly kind: 'http'; readonly url: string }
   | AmtUrl
+  | PikvmUrl
   | WolUrl
 
 const IPMI_FORM = 'ipmi://USER@HOST[:PORT]'
-const FORMS = [IPMI_FORM, REDFISH_FORM, 'http://HOST[:PORT][/PATH]', AMT_FORM, WOL_FORM].join(' or ')
+const FORMS = [IPMI_FORM, REDFISH_FORM, 'http://HOST[:PORT][/PATH]', AMT_FORM, PIKVM_FORM, WOL_FORM].join(' or ')
 
 const PARSERS: Readonly<Record<string, (text: string) => BmcUrl>> = {
   ipmi: (text) => ({ kind: 'ipmi', ...parseUserAtHost(text, IPMI_FORM, RMCP_PORT) }),
@@ -30,6 +32,7 @@ const PARSERS: Readonly<Record<string, (text: string) => BmcUrl>> = {
   https: parseHttp,
   amt: parseAmtUrl,
   amts: parseAmtUrl,
+  pikvm: parsePikvmUrl,
   wol: parseWolUrl,
 }
 
@@ -81,6 +84,8 @@ export function openBmc(
       return createIpmiBmc({ ...parsed, password: needPassword(), log, budget })
     case 'amt':
       return createAmtBmc({ ...parsed, password: needPassword(), log })
+    case 'pikvm':
+      return createPikvmBmc({ ...parsed, password: needPassword(), log })
     case 'wol':
       return createWolBmc({ ...parsed, macs: parsed.macs.length > 0 ? parsed.macs : macs, password, log })
     case 'redfish':

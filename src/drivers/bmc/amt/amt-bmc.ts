@@ -3,7 +3,7 @@ import { AppError, WireError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import type { BmcPort, PowerState } from '../../../services/power/power-port.ts'
 import { AMT_RESOURCES, parseAmtPower, POWER_STATES, type AmtPower } from '../../../wire/wsman/amt.ts'
-import { POWER_PATIENCE, setPower, type PowerPatience, type PowerWire } from '../set-power.ts'
+import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
 import { Turns } from '../turns.ts'
 import { hostPort, parseUserAtHost, splitFingerprint, type UserAtHost } from '../user-at-host.ts'
 import { NoAnswer } from '../web.ts'
@@ -79,7 +79,7 @@ export function createAmtBmc({ host, isTls = false, user, password, ...options }
   return {
     can: new Set(['power', 'boot-override', 'soft-off', 'cycle']),
     address,
-    status: (signal) => inTurn(() => wire.read(signal), signal),
+    status: (signal) => inTurn(async () => shownState(await wire.read(signal)), signal),
     set: (action, signal) => inTurn(() => setPower(wire, action, patience, signal), signal),
     setBoot: (override, signal) => inTurn(() => setAmtBoot(client, override, address, signal), signal),
     [Symbol.asyncDispose]: () => turns.close(() => client[Symbol.asyncDispose]()),
