@@ -85,7 +85,7 @@ export const machineSpec = z
       .max(1024)
       .optional()
       .describe(
-        'such as ipmi://USER@HOST[:PORT], redfish://USER@HOST, amt://USER@HOST, pikvm://USER@HOST, http://HOST:PORT, wol:; never with a password',
+        'such as ipmi://USER@HOST[:PORT], redfish://USER@HOST, amt://USER@HOST, pikvm://USER@HOST, http://HOST:PORT, wol:, manual:; never with a password',
       ),
     bmcPassword: z.string().max(256).optional().describe('write only'),
     enabled: z.boolean().default(true).describe('a disabled machine gets no container, and no answer when it boots'),

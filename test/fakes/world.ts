@@ -7,7 +7,7 @@ import { AppError } from '../../src/base/errors.ts'
 import { setPower, shownState, type PowerPatience, type PowerWire } from '../../src/drivers/bmc/set-power.ts'
 import type { BootService } from '../../src/services/boot/boot.ts'
 import type { GuestAddress, GuestPort, GuestProcess, GuestSession } from '../../src/services/containers/ports.ts'
-import type { BmcPort, PowerState } from '../../src/services/power/power-port.ts'
+import type { BmcCapability, BmcPort, PowerState } from '../../src/services/power/power-port.ts'
 
 /** What a machine and what boots on it do. Every field may be changed while it runs. */
 export interface Behaviour {
@@ -21,6 +21,8 @@ export interface Behaviour {
   isDeaf: boolean
   /** Can only be woken, as by Wake-on-LAN. */
   onlyWakes: boolean
+  /** Has to be switched on by hand: `setPower`. */
+  isByHand: boolean
   /** Its console never opens. */
   consoleHangs: boolean
   /** The last stage that the boot reaches. */
@@ -44,6 +46,7 @@ const GOOD: Behaviour = {
   losesReplies: false,
   isDeaf: false,
   onlyWakes: false,
+  isByHand: false,
   consoleHangs: false,
   bootsTo: 'running',
   fails: undefined,
@@ -261,12 +264,17 @@ export class FakeMachine {
       return mine
     }
     return {
-      can: new Set(this.does.onlyWakes ? ['power-on', 'console'] : ['power', 'boot-override', 'console']),
+      can: new Set<BmcCapability>(
+        this.does.onlyWakes
+          ? ['power-on', ...(this.does.isByHand ? (['by-hand'] as const) : [])]
+          : ['power', 'boot-override', 'console'],
+      ),
       address: 'fake',
       status: () =>
         inTurn(() => (this.does.onlyWakes ? Promise.resolve('unknown' as const) : wire.read().then(shownState))),
       set: (action, signal) =>
         inTurn(async () => {
+          if (this.does.isByHand) return
           if (this.does.onlyWakes) return void (await wire.write('on', signal, 0))
           await setPower(wire, action, PATIENCE, signal)
         }),

@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { poll } from '../../src/base/clock.ts'
+import { poll, sleep } from '../../src/base/clock.ts'
 import type { Container } from '../../src/model/container.ts'
+import { STAGES } from '../../src/model/stage.ts'
 import { openSmallSite, type SiteOptions } from '../fakes/small-site.ts'
 import { World, type Behaviour } from '../fakes/world.ts'
 
@@ -64,7 +65,7 @@ test('a machine that hangs in iPXE cannot be switched off, and it is said so', a
   await site.store.patch(id, { deadlineAt: Date.now() })
   const ended = await site.containers.wait(id, AbortSignal.timeout(20_000))
   assert.deepEqual([ended.state, ended.machineOff, machine.isOn], ['failed', false, true])
-  assert.match(ended.cause ?? '', /could not be switched off: .*its BMC can only switch it on.*shut it down by hand/)
+  assert.match(ended.cause ?? '', /could not be switched off: .*nothing but what runs on it can.*shut it down by hand/)
 })
 
 test('a machine that is on with something else is not woken, and nobody is told that it boots', async (t) => {
@@ -98,4 +99,30 @@ test('power of a machine without a container: soft-off is refused, off says what
   assert.equal(machine.isOn, true)
   assert.equal(await site.power.status(stored), 'on')
   await assert.rejects(site.power.set(stored, 'off'), { code: 'unsupported', message: /Cannot switch off "m1"/ })
+})
+
+test('a machine that a person switches on: asked for, waited for beyond the budget of the stage, off by the agent', async (t) => {
+  const { site, machine, untilState } = await bench(t, { isByHand: true, exitCode: 7 })
+  const { id } = await site.run()
+  await untilState(id, 'booting')
+  const asked = (await site.events.history({ subjectId: id })).find(({ action }) => action === 'stage')
+  assert.deepEqual([asked?.attributes['stage'], asked?.attributes['by']], ['power-on', 'hand'])
+  await site.store.patch(id, { stagedAt: Date.now() - STAGES.dhcp.budgetSeconds * 2000 })
+  await sleep(100)
+  assert.equal((await site.store.byId(id))?.state, 'booting')
+  machine.setPower(true)
+  const ended = await site.containers.wait(id, AbortSignal.timeout(20_000))
+  assert.deepEqual([ended.state, ended.exitCode, ended.machineOff, machine.isOn], ['exited', 7, true, false])
+  assert.deepEqual(machine.commands, [])
+})
+
+test('a machine that nobody switched on ends with the time of the run; machine power on is refused', async (t) => {
+  const { site, untilState } = await bench(t, { isByHand: true })
+  const stored = (await site.machineStore.list())[0]!
+  await assert.rejects(site.power.set(stored, 'on'), { code: 'unsupported', message: /switch it on by hand/ })
+  const { id } = await site.run()
+  await untilState(id, 'booting')
+  await site.store.patch(id, { deadlineAt: Date.now() })
+  const ended = await site.containers.wait(id, AbortSignal.timeout(20_000))
+  assert.deepEqual([ended.state, ended.failedStage, ended.machineOff], ['failed', 'dhcp', true])
 })

@@ -10,6 +10,7 @@ import { createAmtBmc } from '../../src/drivers/bmc/amt/amt-bmc.ts'
 import { createHttpBmc } from '../../src/drivers/bmc/http/http-bmc.ts'
 import { createIpmiBmc } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
 import { createRedfishBmc } from '../../src/drivers/bmc/redfish/redfish-bmc.ts'
+import { createManualBmc } from '../../src/drivers/bmc/manual/manual-bmc.ts'
 import { createPikvmBmc } from '../../src/drivers/bmc/pikvm/pikvm-bmc.ts'
 import { createWolBmc } from '../../src/drivers/bmc/wol/wol-bmc.ts'
 import type { BmcPort } from '../../src/services/power/power-port.ts'
@@ -83,6 +84,11 @@ const subjects: { name: string; needs?: string; open(): Promise<Subject> }[] = [
     },
   },
   { name: 'wol', open: openWol },
+  {
+    name: 'manual',
+    open: () =>
+      Promise.resolve(subject(createManualBmc(), { [Symbol.asyncDispose]: () => Promise.resolve() }, () => [])),
+  },
 ]
 
 for (const { name, needs, ...make } of subjects)
@@ -119,7 +125,7 @@ for (const { name, needs, ...make } of subjects)
       assert.ok(it.bmc.can.has('power-on'))
       assert.equal(await it.bmc.status(), 'unknown')
       await it.bmc.set('on')
-      assert.deepEqual(it.trace(), ['on'])
+      assert.deepEqual(it.trace(), it.bmc.can.has('by-hand') ? [] : ['on'])
       for (const action of ['off', 'cycle', 'soft-off'] as const)
         await assert.rejects(it.bmc.set(action), { code: 'unsupported' })
     })

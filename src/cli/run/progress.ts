@@ -17,6 +17,11 @@ const REACHED: Readonly<Record<Stage, string>> = {
   init: 'the workload was started',
   running: 'up',
 }
+/** Stage `power-on` where nobody has seen it. */
+const ON_BY: Readonly<Record<string, string>> = {
+  sent: 'the machine was told to switch on',
+  hand: 'switch the machine on by hand, with network boot: it is waited for',
+}
 /** What a change of the container's state begins. */
 const BEGUN: Readonly<Record<string, { readonly key: string; readonly words: string }>> = {
   begin: { key: 'preparing', words: 'preparing the image' },
@@ -79,6 +84,8 @@ export function showProgress(session: Session, container: Container, mode: 'none
 function stepOf({ kind, action, attributes }: Event): { key: string; words: string } | undefined {
   if (kind !== 'container') return undefined
   const stage = action === 'stage' ? attributes['stage'] : undefined
+  const by = stage === 'power-on' ? ON_BY[attributes['by'] ?? ''] : undefined
+  if (by !== undefined) return { key: 'power-on', words: by }
   if (stage !== undefined) return { key: stage, words: REACHED[stage as Stage] ?? stage }
   if (action === 'start') return { key: 'running', words: REACHED.running }
   return action === 'state' ? BEGUN[attributes['transition'] ?? ''] : undefined

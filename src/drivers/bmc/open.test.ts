@@ -95,6 +95,8 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
     value: { kind: 'pikvm', host: 'kvm7.lab', port: 8443, user: 'admin' },
   },
   { name: 'PiKVM without a user', url: 'pikvm://kvm7.lab', error: /names no user/ },
+  { name: 'by hand', url: 'manual:', value: { kind: 'manual' } },
+  { name: 'by hand at a host', url: 'manual://h', error: /is "manual:"/ },
   { name: 'Wake-on-LAN of the machine itself', url: 'wol:', value: { kind: 'wol', macs: [] } },
   {
     name: 'Wake-on-LAN of two cards, somewhere',

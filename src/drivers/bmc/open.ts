@@ -9,6 +9,7 @@ import type { SessionBudget } from './ipmi/session-budget.ts'
 import { createIpmiBmc } from './ipmi/ipmi-bmc.ts'
 import { createRedfishBmc } from './redfish/redfish-bmc.ts'
 import { parseRedfishUrl, REDFISH_FORM, type RedfishUrl } from './redfish/redfish-url.ts'
+import { createManualBmc, MANUAL_FORM, parseManualUrl, type ManualUrl } from './manual/manual-bmc.ts'
 import { createPikvmBmc, parsePikvmUrl, PIKVM_FORM, type PikvmUrl } from './pikvm/pikvm-bmc.ts'
 import { parseUserAtHost, type UserAtHost } from './user-at-host.ts'
 import { createWolBmc, parseWolUrl, WOL_FORM, type WolUrl } from './wol/wol-bmc.ts'
@@ -19,10 +20,13 @@ export type BmcUrl =
   | { readonly kind: 'http'; readonly url: string }
   | AmtUrl
   | PikvmUrl
+  | ManualUrl
   | WolUrl
 
 const IPMI_FORM = 'ipmi://USER@HOST[:PORT]'
-const FORMS = [IPMI_FORM, REDFISH_FORM, 'http://HOST[:PORT][/PATH]', AMT_FORM, PIKVM_FORM, WOL_FORM].join(' or ')
+const FORMS = [IPMI_FORM, REDFISH_FORM, 'http://HOST[:PORT][/PATH]', AMT_FORM, PIKVM_FORM, WOL_FORM, MANUAL_FORM].join(
+  ' or ',
+)
 
 const PARSERS: Readonly<Record<string, (text: string) => BmcUrl>> = {
   ipmi: (text) => ({ kind: 'ipmi', ...parseUserAtHost(text, IPMI_FORM, RMCP_PORT) }),
@@ -34,6 +38,7 @@ const PARSERS: Readonly<Record<string, (text: string) => BmcUrl>> = {
   amts: parseAmtUrl,
   pikvm: parsePikvmUrl,
   wol: parseWolUrl,
+  manual: parseManualUrl,
 }
 
 /**
@@ -90,6 +95,8 @@ export function openBmc(
       return createWolBmc({ ...parsed, macs: parsed.macs.length > 0 ? parsed.macs : macs, password, log })
     case 'redfish':
       return createRedfishBmc({ ...parsed, password: needPassword(), log })
+    case 'manual':
+      return createManualBmc()
     default:
       return parsed satisfies never
   }

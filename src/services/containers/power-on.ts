@@ -11,7 +11,7 @@ import { rootHashOf, rootMemoryBytes } from './roots.ts'
 import type { LifecycleDeps, Tools, Turn } from './step.ts'
 
 export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
-  const { store, power, boots, boot, now } = deps
+  const { store, log, power, boots, boot, now } = deps
 
   /** Makes the image ready, until the deadline of the whole: a pull that hangs ends with it. */
   async function preparing(turn: Turn): Promise<void> {
@@ -126,12 +126,14 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
       await boot.open(container.id, machine.id)
     }
     await power.set(machine, 'on', intent)
+    const by = await power.onBy(machine)
+    if (by === 'hand') log.warn('machine is to be switched on by hand', { machine: machine.name })
     const at = now()
     await store.patch(
       container.id,
       // The machine may have been heard of before its BMC admitted that it is on.
       (seen) => ({ poweredAt: at, ...(seen.stage === undefined ? { stage: 'power-on', stagedAt: at } : {}) }),
-      stageEvent(container, 'power-on', 'bmc'),
+      stageEvent(container, 'power-on', 'bmc', by === 'seen' ? {} : { by }),
     )
     live.poke()
   }

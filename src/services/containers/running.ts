@@ -4,10 +4,13 @@ import { stallCause } from '../../model/stage.ts'
 import type { Container } from '../../model/container.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import { containerEvent } from './events.ts'
-import { hasNews, leftMs, shouldBootAgain } from './record.ts'
+import { hasNews, leftMs, leftOfAllMs, shouldBootAgain } from './record.ts'
 import type { LifecycleDeps, Tools, Turn } from './step.ts'
 
-export function createRunning({ store, boots, log, now }: LifecycleDeps, { machineOf, move, isOff, patience }: Tools) {
+export function createRunning(
+  { store, boots, log, power, now }: LifecycleDeps,
+  { machineOf, move, isOff, patience }: Tools,
+) {
   const serverStartedAt = now()
 
   /** The machine is to be switched off and on again, with a new boot: a new intent, not the old one sent twice. */
@@ -41,7 +44,9 @@ export function createRunning({ store, boots, log, now }: LifecycleDeps, { machi
       const machine = await machineOf(container)
       await watch.record(machine)
       watch.collect(container)
-      const ms = leftMs(container, now())
+      // A person who switches on has all the time that there is.
+      const isByHand = container.stage === 'power-on' && (await power.onBy(machine)) === 'hand'
+      const ms = isByHand ? leftOfAllMs(container, now()) : leftMs(container, now())
       if (ms <= 0) {
         const sinceMs = now() - (container.stagedAt ?? container.createdAt)
         const cause = stallCause(container.stage, sinceMs / 1000)
@@ -51,7 +56,7 @@ export function createRunning({ store, boots, log, now }: LifecycleDeps, { machi
         throw new AppError('boot_failed', cause)
       }
       await live.waitFor(news, Math.min(ms, patience.powerCheckBootingMs))
-      await refuseOff(turn, machine)
+      if (!isByHand) await refuseOff(turn, machine)
     },
 
     async running(turn: Turn): Promise<void> {

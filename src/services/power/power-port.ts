@@ -10,10 +10,18 @@ export type PowerAction = 'on' | 'off' | 'cycle' | 'soft-off'
 
 /**
  * `power` is status, on and off, each read back; `power-on` is on alone, for what can neither switch off nor tell the state: its
- * status is `unknown`, and `set('on')` resolves when it was sent. `cycle` and `soft-off` are the actions of that name; `boot-override`
- * is `setBoot`; `console` is serial over LAN; `hardware` is all of BmcHardware.
+ * status is `unknown`, and `set('on')` resolves when it was sent. `by-hand` goes with it where a person has to do it. `cycle` and
+ * `soft-off` are the actions of that name; `boot-override` is `setBoot`; `console` is serial over LAN; `hardware` is all of BmcHardware.
  */
-export type BmcCapability = 'power' | 'power-on' | 'boot-override' | 'console' | 'soft-off' | 'cycle' | 'hardware'
+export type BmcCapability =
+  | 'power'
+  | 'power-on'
+  | 'by-hand'
+  | 'boot-override'
+  | 'console'
+  | 'soft-off'
+  | 'cycle'
+  | 'hardware'
 
 export interface BootOverride {
   /** `none` takes an override back: the machine boots as its firmware is set. */

@@ -126,6 +126,8 @@ export function createPower({
     ): Promise<void> {
       const port = await portOf(machine)
       const isBySystem = action === 'off' && !isSeen(port)
+      if (action === 'on' && containerId === undefined && port.can.has('by-hand'))
+        throw new AppError('unsupported', `Cannot switch on "${machine.name}": it has no BMC; switch it on by hand`)
       if (action !== 'on' && action !== 'off' && !port.can.has(action))
         throw new AppError(
           'unsupported',
@@ -137,7 +139,7 @@ export function createPower({
       try {
         if (isBySystem) await unseen.off(machine, unknownIsOff, deadline)
         else await port.set(action, deadline)
-        if (action === 'on' && !isSeen(port)) unseen.woken(machine)
+        if (action === 'on' && !isSeen(port)) unseen.woken(machine, port.can.has('by-hand'))
       } catch (cause) {
         // Whoever asked has gone; the next daemon looks what became of it.
         if (signal?.aborted) throw signal.reason
@@ -158,6 +160,13 @@ export function createPower({
         source: 'bmc',
         attributes: { bmc: port.address },
       })
+    },
+
+    /** How it is known that a machine is on after `set`: seen, only sent, or in the hands of a person. */
+    async onBy(machine: StoredMachine): Promise<'seen' | 'sent' | 'hand'> {
+      const port = await portOf(machine)
+      if (port.can.has('by-hand')) return 'hand'
+      return isSeen(port) ? 'seen' : 'sent'
     },
 
     /** Says what the machine boots from next. A BMC that cannot is left to the machine's own boot order. */

@@ -1,5 +1,5 @@
 /**
- * Power of machines whose BMC can only switch on (Wake-on-LAN). What becomes of them is seen on the network, and our agent
+ * Power of machines whose BMC can only switch on (Wake-on-LAN), or that a person switches on. What becomes of them is seen on the network, and our agent
  * on them is the only way to switch them off. Silence is weak evidence: firmware is silent, and so is a cable that was pulled.
  */
 import { sleep, type Now } from '../../base/clock.ts'
@@ -58,7 +58,7 @@ export function createUnseenPower({ system, now, silenceMs = SILENCE_MS, pollMs 
       }
     } catch (cause) {
       if (!signal.aborted) throw cause
-      const told = 'its system was told to switch it off, and it still answers; its BMC can only switch it on'
+      const told = 'its system was told to switch it off, and it still answers; nothing else can'
       throw new AppError('timeout', `Cannot switch off "${machine.name}": ${told}, so switch it off by hand`, { cause })
     }
   }
@@ -100,9 +100,9 @@ export function createUnseenPower({ system, now, silenceMs = SILENCE_MS, pollMs 
       }
     },
 
-    /** Notes that a machine was told to switch on. */
-    woken({ id }: StoredMachine): void {
-      wokenAt.set(id, now())
+    /** Notes that a machine was told to switch on. @param isByHand a person was, who takes any time and knows whether it was done */
+    woken({ id }: StoredMachine, isByHand: boolean): void {
+      if (!isByHand) wokenAt.set(id, now())
       silentSince.delete(id)
     },
 
@@ -114,7 +114,7 @@ export function createUnseenPower({ system, now, silenceMs = SILENCE_MS, pollMs 
 }
 
 function whyNot(state: PowerState): string {
-  const by = 'its BMC can only switch it on, so that what runs on it has to switch it off'
+  const by = 'nothing but what runs on it can switch it off'
   return state === 'on'
     ? `${by}, and no agent of ours answers there; shut it down by hand`
     : `${by}, and nothing tells whether it is on; see to it by hand`

@@ -32,7 +32,7 @@ export function addSpecOptions(command: Command): Command {
     .option('--mac <mac>', 'MAC address; the first is the boot interface (repeatable)', collect, [])
     .option(
       '--bmc <url>',
-      'ipmi://, redfish://, amt:// or pikvm://USER@HOST[:PORT], http://HOST:PORT or wol:; never with a password (docs/bmc.md)',
+      'ipmi://, redfish://, amt:// or pikvm://USER@HOST[:PORT], http://HOST:PORT, wol: or manual:; never with a password (docs/bmc.md)',
     )
     .option('--bmc-password-file <file>', "the BMC's password: the first line of a file (- for standard input)")
     .option('--uuid <uuid>', 'SMBIOS system UUID')
