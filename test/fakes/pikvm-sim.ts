@@ -3,6 +3,7 @@
  * everything that boards and wiring do wrong.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 
 export interface PikvmSimOptions {
   readonly password?: string
@@ -23,6 +24,7 @@ export interface PikvmSimOptions {
   readonly isMsdOffline?: boolean
   /** Says ok to changes of the drive, and keeps what it has. */
   readonly keepsDrive?: boolean
+  readonly tls?: { readonly key: string; readonly cert: string }
   /** How a download of an image ends. */
   readonly remoteEnds?: 'well' | 'badly' | 'cut'
 }
@@ -121,7 +123,8 @@ export async function startPikvmSim(options: PikvmSimOptions = {}) {
     }
   }
 
-  const server = createServer((request, response) => void answer(request, response))
+  const handler = (request: IncomingMessage, response: ServerResponse) => void answer(request, response)
+  const server = options.tls ? createTlsServer(options.tls, handler) : createServer(handler)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   return Object.assign(state, {
