@@ -51,7 +51,7 @@ suite('Wake-on-LAN', { skip: missing ? `no ${missing} here` : !isRoot && 'not ro
     const link = JSON.parse((await net.client('ip', '-json', 'link', 'show', 'c0')).stdout) as { address: string }[]
     const mac = link[0]!.address
     const look = async (ip: string, macs: string[]) =>
-      (await beside(net, 'presence', { ip, macs, port: 1622, timeoutMs: 4000 })).stdout.trim()
+      (await beside(net, 'presence', { ip, macs, port: 9, timeoutMs: 4000 })).stdout.trim()
     assert.equal(await look('10.66.0.2', [mac]), 'on')
     assert.equal(await look('10.66.0.2', [MAC]), 'unknown', 'another machine has the address')
     assert.equal(await look('10.66.0.9', [MAC]), 'off')

@@ -66,6 +66,7 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['libnbd-bin', 'nbdcopy'],
   ['python3-libnbd', 'nbdsh'],
   ['fio', 'fio'],
+  ['lighttpd', 'lighttpd'],
   ['nfs-ganesha', 'ganesha.nfsd'],
   ['nfs-ganesha-vfs', '/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so'],
   ['libnfs-utils', 'nfs-ls'],

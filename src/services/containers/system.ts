@@ -21,6 +21,11 @@ export interface SystemDeps {
   ) => Promise<PowerState>
 }
 
+/**
+ * The discard service, which nobody offers: a system that is on says so with a reset, and writes nothing down. The agent's own port would
+ * make it log each look.
+ */
+const PRESENCE_PORT = 9
 /** How long an agent may take for the command. */
 const AGENT_MS = 20_000
 
@@ -29,7 +34,7 @@ export function createSystem({ guest, boots, leasedIp, presenceOf }: SystemDeps)
     async presence(machine, signal) {
       const boot = await boots.openOf(machine.id)
       const ip = boot?.claimedBy ?? machine.ip ?? leasedIp(machine.macs)
-      return ip === undefined ? 'unknown' : presenceOf({ ip, port: AGENT_PORT }, machine.macs, signal)
+      return ip === undefined ? 'unknown' : presenceOf({ ip, port: PRESENCE_PORT }, machine.macs, signal)
     },
 
     async powerOff(machine, signal) {
