@@ -27,6 +27,8 @@ export interface AmtSimOptions {
   readonly losesPowerAnswers?: boolean
   /** Does it, and answers with half of the XML. */
   readonly cutsPowerAnswers?: boolean
+  /** Closes the connection of so many requests that only read. */
+  readonly breaksReads?: number
   /** The first so many requests of each kind are answered that it is busy. */
   readonly busy?: { readonly how: 'http' | 'fault' | 'return'; readonly times: number }
   /** What power commands return; default 0. */
@@ -57,6 +59,7 @@ export async function startAmtSim(options: AmtSimOptions = {}) {
       .digest('hex')
   const nonces = new Map<string, number>()
   const timers = new Set<NodeJS.Timeout>()
+  let breaksLeft = options.breaksReads ?? 0
   let busyLeft = options.busy?.times ?? 0
   let settings = recorded('amt-boot-settingdata-get')
   if (options.leftOn) settings = settings.replace(`${options.leftOn}>false`, `${options.leftOn}>true`)
@@ -162,6 +165,7 @@ export async function startAmtSim(options: AmtSimOptions = {}) {
     const header = child(envelope, 'Header')
     const action = child(header, 'Action')?.text ?? ''
     const isPower = action.endsWith('/RequestPowerStateChange')
+    if (action.endsWith('/Get') && breaksLeft-- > 0) return void response.destroy()
     const isBusy = options.busy && busyLeft > 0 && (options.busy.how !== 'return' || isPower)
     if (isBusy) busyLeft--
     if (isBusy && options.busy.how === 'http') return void response.writeHead(503).end()

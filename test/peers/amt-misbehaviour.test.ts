@@ -116,6 +116,13 @@ for (const [name, options, message] of [
     await assert.rejects(it.bmc.status(), { message })
   })
 
+test('a connection that was closed meanwhile is opened anew to read, once', async () => {
+  await using it = await rig({ breaksReads: 1 })
+  assert.equal(await it.bmc.status(), 'off')
+  await using broken = await rig({ breaksReads: 2 })
+  await assert.rejects(broken.bmc.status(), { code: 'unreachable' })
+})
+
 test('soft-off is offered while the system can hear it', async () => {
   await using it = await rig({ isOn: true })
   await it.bmc.set('soft-off')

@@ -67,6 +67,11 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
   },
   { name: 'http', url: 'http://10.0.0.1:5000', value: { kind: 'http', url: 'http://10.0.0.1:5000/' } },
   { name: 'https with a path', url: 'https://rack/m7', value: { kind: 'http', url: 'https://rack/m7' } },
+  {
+    name: 'https with a certificate of its own',
+    url: `https://rack/m7?cert=${'ab'.repeat(32)}`,
+    value: { kind: 'http', url: 'https://rack/m7', fingerprint: 'ab'.repeat(32) },
+  },
   { name: 'a password', url: 'ipmi://admin:canary@10.0.3.7', error: /password in it/ },
   { name: 'a password in http', url: 'http://admin:canary@10.0.3.7', error: /password in it/ },
   { name: 'a password with another scheme', url: 'x://admin:canary@10.0.3.7', error: /password in it/ },

@@ -11,13 +11,13 @@ import { createRedfishBmc } from './redfish/redfish-bmc.ts'
 import { parseRedfishUrl, REDFISH_FORM, type RedfishUrl } from './redfish/redfish-url.ts'
 import { createManualBmc, MANUAL_FORM, parseManualUrl, type ManualUrl } from './manual/manual-bmc.ts'
 import { createPikvmBmc, parsePikvmUrl, PIKVM_FORM, type PikvmUrl } from './pikvm/pikvm-bmc.ts'
-import { parseUserAtHost, type UserAtHost } from './user-at-host.ts'
+import { parseUserAtHost, splitFingerprint, type UserAtHost } from './user-at-host.ts'
 import { createWolBmc, parseWolUrl, WOL_FORM, type WolUrl } from './wol/wol-bmc.ts'
 
 export type BmcUrl =
   | ({ readonly kind: 'ipmi' } & UserAtHost)
   | RedfishUrl
-  | { readonly kind: 'http'; readonly url: string }
+  | { readonly kind: 'http'; readonly url: string; readonly fingerprint?: string }
   | AmtUrl
   | PikvmUrl
   | ManualUrl
@@ -84,7 +84,7 @@ export function openBmc(
   }
   switch (parsed.kind) {
     case 'http':
-      return createHttpBmc({ url: parsed.url, log })
+      return createHttpBmc({ ...parsed, log })
     case 'ipmi':
       return createIpmiBmc({ ...parsed, password: needPassword(), log, budget })
     case 'amt':
@@ -104,9 +104,10 @@ export function openBmc(
 
 function parseHttp(text: string): BmcUrl {
   const wrong = (why: string) => new AppError('invalid', `Cannot read BMC URL "${text}": ${why}`)
-  if (!URL.canParse(text)) throw wrong('it looks like http://HOST[:PORT][/PATH]')
-  const url = new URL(text)
+  const { rest, fingerprint } = splitFingerprint(text)
+  if (!URL.canParse(rest)) throw wrong('it looks like http://HOST[:PORT][/PATH]')
+  const url = new URL(rest)
   if (url.hash) throw wrong('there is more after the address')
   if (url.username) throw wrong('it names a user, and the power API knows none')
-  return { kind: 'http', url: url.href }
+  return { kind: 'http', url: url.href, ...(fingerprint === undefined ? {} : { fingerprint }) }
 }

@@ -23,6 +23,8 @@ export interface WebRequest {
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>
+  /** It changes nothing, so that it is sent once more, as it is, when its connection broke. */
+  readonly isSafe?: boolean
   /** Instead of the options' one, milliseconds. */
   readonly timeoutMs?: number
 }
@@ -34,9 +36,23 @@ export interface WebAnswer {
   readonly bytes: Uint8Array
 }
 
+type NoAnswerCode = 'timeout' | 'unreachable' | 'bad_peer'
+
 /** The request was sent, or may have been, and no answer came: it may have been done. */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer'
+  /** As an AppError says it. */
+  readonly code: NoAnswerCode
+
+  constructor(why: string, code: NoAnswerCode, cause: unknown) {
+    super(why, { cause })
+    this.code = code
+  }
+}
+
+/** Whether a connection broke: BMCs close those that they have not used for a while. */
+export function isBroken(error: unknown): boolean {
+  return error instanceof NoAnswer && error.code === 'unreachable'
 }
 
 const MAX_ANSWER_BYTES = 1024 * 1024
@@ -67,39 +83,54 @@ export function openWeb({ origin, address, timeoutMs, fingerprint }: WebOptions)
     maxResponseSize: MAX_ANSWER_BYTES,
     connect: connectorFor(address, timeoutMs, fingerprint),
   })
+
+  async function once(
+    { method, path, headers, body, ...options }: WebRequest,
+    signal?: AbortSignal,
+  ): Promise<WebAnswer> {
+    const ms = options.timeoutMs ?? timeoutMs
+    const deadline = AbortSignal.timeout(ms)
+    const all = signal ? AbortSignal.any([signal, deadline]) : deadline
+    try {
+      const answer = await request(new URL(path, origin), {
+        method,
+        dispatcher: agent,
+        signal: all,
+        ...(headers ? { headers } : {}),
+        body: body instanceof Uint8Array ? body : body ? Readable.from(body) : null,
+      })
+      const bytes = new Uint8Array(await answer.body.arrayBuffer())
+      const header = (name: string): string | undefined => {
+        const value = answer.headers[name]
+        return Array.isArray(value) ? value.join(', ') : value
+      }
+      return { status: answer.statusCode, header, bytes }
+    } catch (cause) {
+      signal?.throwIfAborted()
+      if (cause instanceof AppError) throw cause
+      if (NOT_SENT.has(systemCode(cause) ?? ''))
+        throw new AppError('unreachable', `Cannot reach BMC "${address}"; check its address, and that it runs`, {
+          cause,
+        })
+      if (deadline.aborted) throw new NoAnswer(`no answer in ${ms} ms`, 'timeout', cause)
+      if (systemCode(cause) === 'UND_ERR_RES_EXCEEDED_MAX_SIZE')
+        throw new NoAnswer(`its answer is longer than ${MAX_ANSWER_BYTES} bytes`, 'bad_peer', cause)
+      throw new NoAnswer('the connection broke before the answer', 'unreachable', cause)
+    }
+  }
+
   return {
     /**
      * Sends a request and reads the whole answer, whatever its status.
      * @throws {AppError} `unreachable` when it was certainly not sent, or the certificate is not the BMC's
      * @throws {NoAnswer} when it may have arrived
      */
-    async ask({ method, path, headers, body, ...options }: WebRequest, signal?: AbortSignal): Promise<WebAnswer> {
-      const ms = options.timeoutMs ?? timeoutMs
-      const deadline = AbortSignal.timeout(ms)
-      const all = signal ? AbortSignal.any([signal, deadline]) : deadline
+    async ask(asked: WebRequest, signal?: AbortSignal): Promise<WebAnswer> {
       try {
-        const answer = await request(new URL(path, origin), {
-          method,
-          dispatcher: agent,
-          signal: all,
-          ...(headers ? { headers } : {}),
-          body: body instanceof Uint8Array ? body : body ? Readable.from(body) : null,
-        })
-        const bytes = new Uint8Array(await answer.body.arrayBuffer())
-        const header = (name: string): string | undefined => {
-          const value = answer.headers[name]
-          return Array.isArray(value) ? value.join(', ') : value
-        }
-        return { status: answer.statusCode, header, bytes }
-      } catch (cause) {
-        signal?.throwIfAborted()
-        if (cause instanceof AppError) throw cause
-        if (NOT_SENT.has(systemCode(cause) ?? ''))
-          throw new AppError('unreachable', `Cannot reach BMC "${address}"; check its address, and that it runs`, {
-            cause,
-          })
-        const why = deadline.aborted ? `no answer in ${ms} ms` : 'the connection broke before the answer'
-        throw new NoAnswer(why, { cause })
+        return await once(asked, signal)
+      } catch (error) {
+        if (asked.isSafe !== true || !isBroken(error)) throw error
+        return once(asked, signal)
       }
     },
     [Symbol.asyncDispose]: () => agent.destroy(),

@@ -135,7 +135,7 @@ async function explained<T>(address: string, work: () => Promise<T>): Promise<T>
   try {
     return await work()
   } catch (cause) {
-    if (cause instanceof NoAnswer) throw new AppError('timeout', `Cannot ask AMT "${address}"`, { cause })
+    if (cause instanceof NoAnswer) throw new AppError(cause.code, `Cannot ask AMT "${address}"`, { cause })
     if (cause instanceof WireError) throw new AppError('bad_peer', `Cannot understand AMT "${address}"`, { cause })
     throw cause
   }

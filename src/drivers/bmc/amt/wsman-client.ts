@@ -12,7 +12,7 @@ import {
 } from '../../../wire/wsman/envelope.ts'
 import type { XmlElement } from '../../../wire/wsman/xml.ts'
 import { parseReturnValue, RETURN_VALUES } from '../../../wire/wsman/amt.ts'
-import { openWeb, type WebAnswer } from '../web.ts'
+import { isBroken, openWeb, type WebAnswer } from '../web.ts'
 import { createDigestSession } from './digest-session.ts'
 
 export interface WsmanClientOptions {
@@ -54,14 +54,23 @@ export function createWsmanClient({ origin, address, user, password, log, busyMs
   const digest = createDigestSession(user, password)
   let messages = 0
 
-  async function post(body: Uint8Array, signal?: AbortSignal): Promise<WebAnswer> {
+  async function post(body: Uint8Array, isSafe: boolean, signal?: AbortSignal): Promise<WebAnswer> {
+    let isAgain = false
     for (let challenges = 0; ;) {
       const authorization = digest.authorization('POST', PATH)
       const headers = {
         'content-type': 'application/soap+xml;charset=UTF-8',
         ...(authorization === undefined ? {} : { authorization }),
       }
-      const answer = await web.ask({ method: 'POST', path: PATH, headers, body }, signal)
+      let answer: WebAnswer
+      try {
+        answer = await web.ask({ method: 'POST', path: PATH, headers, body }, signal)
+      } catch (error) {
+        // Not as it was: a count that comes twice is a replay.
+        if (!isSafe || isAgain || !isBroken(error)) throw error
+        isAgain = true
+        continue
+      }
       if (answer.status !== 401) return answer
       const outcome = digest.challenged(answer.header('www-authenticate'))
       if (outcome === 'foreign')
@@ -83,7 +92,7 @@ export function createWsmanClient({ origin, address, user, password, log, busyMs
     const what = request.do === 'invoke' ? request.method : `${request.do} ${className(request.resource)}`
     for (let tries = 0, pauseMs = busyMs; ; tries++, pauseMs *= 2) {
       const messageId = String(++messages)
-      const answer = await post(serializeWsman({ ...request, messageId }), signal)
+      const answer = await post(serializeWsman({ ...request, messageId }), request.do === 'get', signal)
       const parsed = readAnswer(answer, what)
       log.debug('AMT asked', { bmc: address, what, status: answer.status })
       const busy =

@@ -2,16 +2,18 @@
  * The HTTP power API of virtual machines and test benches: POST /poweron, /poweroff, /reboot, /pxeboot and GET /status, which answers
  * `{"PoweredOn": true|false}`. A base URL with a path is kept: `http://rack/m7/` asks `/m7/status`.
  */
-import { Agent, request } from 'undici'
-import { AppError, systemCode } from '../../../base/errors.ts'
+import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import type { BmcPort, BootOverride, PowerState } from '../../../services/power/power-port.ts'
 import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
 import { Turns } from '../turns.ts'
+import { NoAnswer, openWeb } from '../web.ts'
 
 export interface HttpBmcOptions {
   /** `http://` or `https://`, without user and password. */
   readonly url: string
+  /** SHA-256 of its certificate, hexadecimal. */
+  readonly fingerprint?: string | undefined
   readonly log: Log
   /** How long a request may take, milliseconds; default 5 s. */
   readonly timeoutMs?: number
@@ -21,16 +23,6 @@ export interface HttpBmcOptions {
 }
 
 const TIMEOUT_MS = 5000
-const MAX_ANSWER_BYTES = 64 * 1024
-/** Failures after which the request was certainly not sent. */
-const NOT_SENT = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'UND_ERR_CONNECT_TIMEOUT',
-])
 const PATHS = { on: 'poweron', off: 'poweroff' } as const
 
 /**
@@ -40,55 +32,39 @@ const PATHS = { on: 'poweron', off: 'poweroff' } as const
 export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: HttpBmcOptions): BmcPort {
   const base = new URL(url.endsWith('/') ? url : `${url}/`)
   const address = base.href
-  const agent = new Agent({
-    connections: 1,
-    pipelining: 1,
-    connect: { timeout: timeoutMs },
-    maxResponseSize: MAX_ANSWER_BYTES,
-  })
+  const web = openWeb({ origin: base.origin, address, timeoutMs, fingerprint: options.fingerprint })
   const patience = { ...POWER_PATIENCE, ...options.patience }
   const turns = new Turns(address, options.maxWaiting ?? 16)
 
+  /** @throws {NoAnswer} when it may have arrived */
   async function ask(method: 'GET' | 'POST', path: string, signal?: AbortSignal): Promise<string> {
-    const deadline = AbortSignal.timeout(timeoutMs)
-    try {
-      const all = signal ? AbortSignal.any([signal, deadline]) : deadline
-      const answer = await request(new URL(path, base), { method, dispatcher: agent, signal: all })
-      const text = await answer.body.text()
-      log.debug('power API asked', { bmc: address, method, path, status: answer.statusCode })
-      if (answer.statusCode === 200) return text
-      const code = answer.statusCode === 401 || answer.statusCode === 403 ? 'unauthorized' : 'bad_peer'
-      throw new AppError(
-        code,
-        `Cannot ask power API "${address}": ${method} /${path} was answered ${answer.statusCode}, not 200`,
-      )
-    } catch (cause) {
-      if (cause instanceof AppError) throw cause
-      signal?.throwIfAborted()
-      if (deadline.aborted)
-        throw new AppError(
-          'timeout',
-          `Cannot ask power API "${address}": no answer to ${method} /${path} in ${timeoutMs} ms`,
-        )
-      throw new AppError('unreachable', `Cannot reach power API "${address}"; check its address and that it runs`, {
-        cause,
-      })
-    }
+    const answer = await web.ask({ method, path: new URL(path, base).pathname, isSafe: method === 'GET' }, signal)
+    log.debug('power API asked', { bmc: address, method, path, status: answer.status })
+    if (answer.status === 200) return new TextDecoder().decode(answer.bytes)
+    throw new AppError(
+      answer.status === 401 || answer.status === 403 ? 'unauthorized' : 'bad_peer',
+      `Cannot ask power API "${address}": ${method} /${path} was answered ${answer.status}, not 200`,
+    )
   }
+
+  /** As `ask`, where it does not matter whether it arrived. */
+  const askOnce = (method: 'GET' | 'POST', path: string, signal?: AbortSignal): Promise<string> =>
+    ask(method, path, signal).catch((cause: unknown) => {
+      if (!(cause instanceof NoAnswer)) throw cause
+      const why = `${method} /${path}: ${cause.message}`
+      throw new AppError(cause.code, `Cannot ask power API "${address}" for ${why}`, { cause: cause.cause })
+    })
 
   const wire: PowerWire = {
     address,
-    read: async (signal) => parseStatus(await ask('GET', 'status', signal), address),
+    read: async (signal) => parseStatus(await askOnce('GET', 'status', signal), address),
     async write(action, signal) {
       if (action === 'soft-off') throw cannot(address, 'shut down an operating system')
       try {
         await ask('POST', PATHS[action], signal)
         return 'taken'
       } catch (error) {
-        if (!(error instanceof AppError)) throw error
-        // Sent, and no answer: it may have been done.
-        const isBroken = error.code === 'unreachable' && !NOT_SENT.has(systemCode(error.cause) ?? '')
-        if (error.code === 'timeout' || isBroken) return 'lost'
+        if (error instanceof NoAnswer) return 'lost'
         throw error
       }
     },
@@ -103,7 +79,7 @@ export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: 
         return setPower(wire, action, patience, signal)
       }, signal),
     setBoot: (override, signal) => turns.take(() => setBoot(override, signal), signal),
-    [Symbol.asyncDispose]: () => turns.close(() => agent.destroy()),
+    [Symbol.asyncDispose]: () => turns.close(() => web[Symbol.asyncDispose]()),
   }
 
   async function setBoot(override: BootOverride, signal?: AbortSignal): Promise<void> {
@@ -111,7 +87,7 @@ export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: 
     if (override.device === 'none' || (override.device === 'disk' && override.once)) return
     if (override.device !== 'pxe') throw cannot(address, `boot from "${override.device}" for all boots`)
     if (!override.once) throw cannot(address, 'boot from the network for all boots')
-    await ask('POST', 'pxeboot', signal)
+    await askOnce('POST', 'pxeboot', signal)
   }
 }
 

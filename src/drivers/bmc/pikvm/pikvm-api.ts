@@ -54,7 +54,10 @@ export function createPikvmApi({ origin, address, user, password, log, ...option
       const given = Object.entries(query).filter(([, value]) => value !== undefined)
       const words = new URLSearchParams(given.map(([key, value]) => [key, spelled(value!)]))
       const target = given.length === 0 ? path : `${path}?${words.toString()}`
-      const answer = await web.ask({ ...more, method, path: target, headers: { ...login, ...more.headers } }, signal)
+      const answer = await web.ask(
+        { isSafe: method === 'GET', ...more, method, path: target, headers: { ...login, ...more.headers } },
+        signal,
+      )
       log.debug('PiKVM asked', { bmc: address, method, path, status: answer.status })
       if (answer.status === 200) return answer.bytes
       throw declined(answer.status, `"${method} ${path}"`, parsePikvmError(answer.bytes))
@@ -69,7 +72,7 @@ export async function explained<T>(address: string, work: () => Promise<T>): Pro
   try {
     return await work()
   } catch (cause) {
-    if (cause instanceof NoAnswer) throw new AppError('timeout', `Cannot ask PiKVM "${address}"`, { cause })
+    if (cause instanceof NoAnswer) throw new AppError(cause.code, `Cannot ask PiKVM "${address}"`, { cause })
     if (cause instanceof WireError) throw new AppError('bad_peer', `Cannot understand PiKVM "${address}"`, { cause })
     throw cause
   }
