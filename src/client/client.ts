@@ -22,6 +22,7 @@ import type {
   TreeEntryView,
   WaitAnswer,
 } from '../model/api.ts'
+import type { BmcFinding, BmcFru, BmcInfo, BmcSel, BmcSensor, BmcUser, IdentifyRequest } from '../model/bmc.ts'
 import type { ExportFormatName, RootFormatName } from '../model/export.ts'
 import type { MediaOptions } from '../model/media.ts'
 import type { Container, RunOptions } from '../model/container.ts'
@@ -151,6 +152,24 @@ export function createClient(endpoint: Endpoint) {
         (await ask<PowerAnswer>('GET', at('machines', machine, 'power'), options)).state,
       setPower: async (machine: string, action: PowerAction, options: Signalled = {}) =>
         (await ask<PowerAnswer>('POST', at('machines', machine, 'power'), { json: { action }, ...options })).state,
+      bmc: {
+        info: (machine: string, options: Signalled = {}) =>
+          ask<BmcInfo>('GET', at('machines', machine, 'bmc'), options),
+        sensors: async (machine: string, options: Signalled = {}) =>
+          (await ask<{ sensors: BmcSensor[] }>('GET', at('machines', machine, 'bmc/sensors'), options)).sensors,
+        fru: async (machine: string, options: Signalled = {}) =>
+          (await ask<{ frus: BmcFru[] }>('GET', at('machines', machine, 'bmc/fru'), options)).frus,
+        sel: (machine: string, options: Signalled = {}) =>
+          ask<BmcSel>('GET', at('machines', machine, 'bmc/sel'), options),
+        clearSel: (machine: string, options: Signalled = {}) =>
+          ask<void>('DELETE', at('machines', machine, 'bmc/sel'), options),
+        identify: (machine: string, json: IdentifyRequest, options: Signalled = {}) =>
+          ask<void>('POST', at('machines', machine, 'bmc/identify'), { json, ...options }),
+        users: async (machine: string, options: Signalled = {}) =>
+          (await ask<{ users: BmcUser[] }>('GET', at('machines', machine, 'bmc/users'), options)).users,
+        check: async (machine: string, options: Signalled = {}) =>
+          (await ask<{ findings: BmcFinding[] }>('GET', at('machines', machine, 'bmc/check'), options)).findings,
+      },
       consoleLog: (machine: string, { follow: isFollowed, sinceMs, tail, signal }: LogQuery = {}) =>
         chunks(endpoint, at('machines', machine, 'console/log'), { follow: isFollowed, since: sinceMs, tail }, signal),
       console: (machine: string, { signal, ...query }: ConsoleOptions = {}) =>

@@ -6,6 +6,7 @@ import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
+import { SessionBudget } from '../drivers/bmc/ipmi/session-budget.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { fileAt, readPaths } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
@@ -65,6 +66,9 @@ import { NBD_CONNECTIONS, openRoots } from './roots.ts'
 import { untilBroken } from './until-broken.ts'
 import { VERSION } from './version.ts'
 
+/** Sessions with BMCs, each a socket; whoever needs one more waits for the one that was idle longest. */
+const MAX_BMC_SESSIONS = 256
+
 /** Runs the daemon until the signal aborts. Containers that run go on running without it. */
 export async function runSite({ config, entries }: EffectiveConfig, log: Log, signal: AbortSignal): Promise<void> {
   await using stack = new AsyncDisposableStack()
@@ -118,6 +122,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   // Machines
   let leasedIp: (macs: readonly string[]) => string | undefined = () => undefined
   const guest = createGuestPort(log)
+  const bmcSessions = new SessionBudget(MAX_BMC_SESSIONS)
   const power = stack.use(
     createPower({
       log,
@@ -126,7 +131,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       intents: createIntentStore(database.db, now),
       passwordOf: machineStore.bmcPassword,
       system: createSystem({ guest, boots, leasedIp: (macs) => leasedIp(macs), presenceOf }),
-      openBmc: ({ bmc, name, macs }, password) => openBmc(bmc!, password, log.with({ machine: name }), { macs }),
+      openBmc: ({ bmc, name, macs }, password) =>
+        openBmc(bmc!, password, log.with({ machine: name }), { budget: bmcSessions, macs }),
     }),
   )
   await power.recover()

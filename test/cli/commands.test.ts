@@ -560,6 +560,82 @@ test('machine ls, set and power', async () => {
   assert.deepEqual(api.requests.at(-1)!.json(), { action: 'cycle' })
 })
 
+test('machine power of several: an action before or after them, a line for each, and errors that stop nobody else', async () => {
+  await using api = await startFakeApi()
+  api.on('POST /v1/machines/:name/power', ({ path }) =>
+    path.includes('/m2/') ? failure(502, 'unreachable', 'Cannot reach BMC "b"') : { json: { state: 'on' } },
+  )
+  api.on('GET /v1/machines/:name/power', { json: { state: 'off' } })
+  const on = await run(api, ['machine', 'power', 'on', 'm1', 'm2', 'm3'])
+  assert.deepEqual(on.stdout.trim().split('\n').toSorted(), ['m1: on', 'm3: on'])
+  assert.match(on.stderr, /Cannot reach BMC "b"/)
+  assert.equal(on.code, 6)
+  const json = JSON.parse((await run(api, ['machine', 'power', 'm1', 'm2', 'cycle', '--json'])).stdout) as object[]
+  assert.deepEqual(json.length, 2)
+  assert.deepEqual(api.requests.at(-1)!.json(), { action: 'cycle' })
+  assert.equal((await run(api, ['machine', 'power', 'm1', 'm2'])).stdout.split('\n').length, 3)
+  const none = await run(api, ['machine', 'power', 'on'])
+  assert.deepEqual([none.code, none.stderr.includes('no machine is named')], [2, true])
+})
+
+test('machine bmc: sensors, fru, sel, users, identify, check and info', async () => {
+  await using api = await startFakeApi()
+  const at = '/v1/machines/:name/bmc'
+  const inlet = { name: 'Inlet', type: 'Temperature', value: 38.5, unit: 'degrees C', status: 'warning', states: [] }
+  const absent = { name: 'PS2', type: 'Power Supply', status: 'unavailable', states: [], thresholds: {} }
+  api.on(`GET ${at}/sensors`, { json: { sensors: [{ ...inlet, thresholds: { upperNonCritical: 35 } }, absent] } })
+  const out = async (...argv: string[]) => (await run(api, ['machine', 'bmc', ...argv])).stdout
+  assert.match(await out('sensors', 'm1'), /^Inlet +Temperature +38.5 degrees C +warning +\.\.35\n$/m)
+  assert.doesNotMatch(await out('sensors', 'm1'), /PS2/)
+  assert.match(await out('sdr', '-a', 'm1'), /^PS2 +Power Supply +unavailable\n$/m)
+  api.on(`GET ${at}/fru`, {
+    json: {
+      frus: [
+        { id: 0, name: 'built in', board: { serial: 'B1\u001b[2J', madeAt: NOW_MS, custom: ['x'] }, problems: ['no'] },
+      ],
+    },
+  })
+  assert.equal(
+    await out('fru', 'm1'),
+    'FRU 0: built in\n Board serial         : B1?[2J\n Board made on        : 2026-11-21\n Board extra          : x\n ! no\n',
+  )
+  const entry = { id: 7, at: NOW_MS, sensor: 'Inlet', type: 'Temperature', event: 'Upper Critical going high' }
+  api.on(`GET ${at}/sel`, {
+    json: {
+      entries: [{ ...entry, isAsserted: false, value: 46, threshold: 45, unit: 'degrees C' }],
+      hasOverflowed: true,
+    },
+  })
+  api.on(`DELETE ${at}/sel`, { status: 204 })
+  const sel = await run(api, ['machine', 'bmc', 'sel', '--clear', 'm1'])
+  assert.match(
+    sel.stdout,
+    /^7 +2026-11-21T06:00:00Z +Inlet +Temperature +Upper Critical going high \(ended\), 46 degrees C, threshold 45 degrees C$/m,
+  )
+  assert.match(sel.stderr, /entries are missing/)
+  assert.equal(api.requests.at(-1)!.method, 'DELETE')
+  api.on(`GET ${at}/users`, { json: { users: [{ id: 1, name: '', privilege: 'user' }] } })
+  assert.match(await out('users', 'm1'), /^1 +\(null user\) +unknown +user$/m)
+  api.on(`POST ${at}/identify`, { status: 204 })
+  for (const [words, body] of [
+    [[], { seconds: 60 }],
+    [['off'], { seconds: 0 }],
+    [['on'], {}],
+  ] as const) {
+    await out('identify', 'm1', ...words)
+    assert.deepEqual(api.requests.at(-1)!.json(), body)
+  }
+  assert.equal((await run(api, ['machine', 'bmc', 'identify', 'm1', '256'])).code, 2)
+  const finding = { finding: 'short-password', severity: 'warning', message: 'it is short', help: 'set M longer' }
+  api.on(`GET ${at}/check`, { json: { findings: [finding] } })
+  assert.equal(await out('check', 'm1'), 'warning short-password: it is short\n  set m1 longer\n')
+  api.on(`GET ${at}/check`, { json: { findings: [] } })
+  assert.equal(await out('check', 'm1'), 'no findings\n')
+  const power = { currentWatts: 180, averageWatts: 150, minimumWatts: 10, maximumWatts: 300, periodSeconds: 1 }
+  api.on(`GET ${at}`, { json: { address: '10.0.3.7:623', protocol: 'IPMI 2.0', can: ['power'], power } })
+  assert.match(await out('info', 'm1'), /^Power average: +150 W \(10 to 300 W\) over 1 s$/m)
+})
+
 test('top, rename, info, config show, version, kit ls', async () => {
   await using api = await startFakeApi()
   api.on('GET /v1/containers/:id/top', { json: { titles: ['PID', 'CMD'], processes: [['1', 'nginx']] } })

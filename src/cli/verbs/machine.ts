@@ -1,6 +1,7 @@
 import type { Register } from '../verbs.ts'
 import { register as accept } from './machine/accept.ts'
 import { register as add } from './machine/add.ts'
+import { register as bmc } from './machine/bmc.ts'
 import { register as console } from './machine/console.ts'
 import { cordon, reject, uncordon } from './machine/decide.ts'
 import { register as exported } from './machine/export.ts'
@@ -28,6 +29,7 @@ export const register: Register = (program, session) => {
     inventory,
     power,
     reboot,
+    bmc,
     console,
   ]
   for (const register of verbs) register(machine, session)

@@ -10,6 +10,7 @@ import { eventRoutes } from './events.ts'
 import { groupRoutes, type GroupRoutesDeps } from './groups.ts'
 import { imageRoutes, type ImageRoutesDeps } from './images.ts'
 import { kitRoutes, type KitRoutesDeps } from './kits.ts'
+import { machineBmcRoutes } from './machine-bmc.ts'
 import { machineRoutes, type MachineRoutesDeps } from './machines.ts'
 import { mediaRoutes, type MediaRoutesDeps } from './media.ts'
 import { nodesFileRoutes, type NodesFileRoutesDeps } from './nodes-file.ts'
@@ -44,6 +45,9 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
     // The framework's own refusals, e.g. of a content type.
     if (error instanceof HTTPException && error.status < 500)
       return errorResponse(new AppError('invalid', `Cannot read the request: ${error.message}`))
+    // Whoever asked has gone: what was asked of a BMC ends with its reason.
+    if (c.req.raw.signal.aborted && !(error instanceof AppError))
+      return errorResponse(new AppError('interrupted', 'Cannot finish: the connection was closed'))
     if (!(error instanceof AppError)) deps.log.error('api request failed', { path: c.req.path, error: explain(error) })
     return errorResponse(error)
   })
@@ -54,6 +58,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
   app.route('/v1', machineRoutes(deps))
   app.route('/v1', groupRoutes(deps))
   app.route('/v1', nodesFileRoutes(deps))
+  app.route('/v1', machineBmcRoutes(deps))
   app.route('/v1', imageRoutes(deps))
   app.route('/v1', profileRoutes(deps))
   app.route('/v1', kitRoutes(deps))

@@ -11,7 +11,7 @@ import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { EventBus } from '../ports.ts'
 import type { StoredMachine } from '../machines/ports.ts'
-import type { BmcPort, BootOverride, PowerAction, PowerState } from './power-port.ts'
+import type { BmcHardware, BmcPort, BootOverride, PowerAction, PowerState } from './power-port.ts'
 import type { IntentStore, PowerIntent, SystemPort } from './ports.ts'
 import { createUnseenPower } from './unseen.ts'
 
@@ -167,6 +167,16 @@ export function createPower({
       const port = await portOf(machine)
       if (port.can.has('by-hand')) return 'hand'
       return isSeen(port) ? 'seen' : 'sent'
+    },
+
+    /** What the machine's BMC knows. @throws {AppError} unsupported when its driver offers nothing of the kind */
+    async hardware(machine: StoredMachine): Promise<BmcHardware> {
+      const { hardware, can } = await portOf(machine)
+      if (hardware) return hardware
+      throw new AppError(
+        'unsupported',
+        `Cannot ask the BMC of "${machine.name}" what it knows: it can only ${[...can].join(', ')}`,
+      )
     },
 
     /** Says what the machine boots from next. A BMC that cannot is left to the machine's own boot order. */

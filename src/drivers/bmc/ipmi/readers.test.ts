@@ -146,7 +146,7 @@ test('sensors that the BMC declines to read, or is not scanning, are unavailable
   assert.deepEqual(
     sensors.map(({ name, status, states }) => [name, status, ...states]),
     [
-      ['PS1', 'ok', 'Presence Detected', 'Input Lost'],
+      ['PS1', 'warning', 'Presence Detected', 'Input Lost'],
       ['PS2', 'unavailable'],
       ['PS3', 'unavailable'],
       ['PS4', 'unavailable'],

@@ -21,6 +21,7 @@ export interface Evidence {
 
 /** Suites that authenticate, sign and encrypt with algorithms that stand (table 22-20). */
 const SOUND_SUITES: ReadonlySet<number> = new Set([3, 17])
+const SEVERITIES: readonly BmcFinding['severity'][] = ['critical', 'warning', 'info']
 /** Below this a password is soon found from what RAKP 2 tells anyone who knows the user's name (CVE-2013-4786). */
 const LONG_PASSWORD_BYTES = 16
 
@@ -77,7 +78,9 @@ export function judge(evidence: Evidence): BmcFinding[] {
       help: 'a newer firmware may have it',
     },
   ]
-  return found.filter((finding): finding is BmcFinding => typeof finding === 'object')
+  return found
+    .filter((finding): finding is BmcFinding => typeof finding === 'object')
+    .toSorted((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity))
 }
 
 function nullUserFinding({ authentication }: Openness, users: readonly BmcUser[] | undefined): BmcFinding | undefined {

@@ -9,6 +9,10 @@ import { NON_LINEAR, readingValue, type AnalogFormat, type Factors } from '../..
 import type { Ask } from './records.ts'
 import { CompletionError } from './session.ts'
 
+/** The standard gives discrete states no severity: by their words, these are not as they should be. */
+const ALARMING =
+  /lost|fail|fault|error|critical|uncorrectable|non-recoverable|intrusion|violation|degraded|overtemperature|thermal|ierr|out of range|insufficient|timeout|hang|expired|nmi$|[ps]err$|limit exceeded|low$/i
+
 type ReadableSensor = Extract<Sdr, { kind: 'full' | 'compact' }>
 
 /** A sensor that the BMC declines to read (of a machine that is off, of a part that is not there) is `unavailable`. */
@@ -24,8 +28,10 @@ async function readSensor(ask: Ask, sdr: ReadableSensor, signal?: AbortSignal): 
   const sensor = { name: sdr.name, type: sensorTypeName(sdr.sensorType), states: [], thresholds: {} }
   const reading = await orDeclined(ask(COMMANDS.getSensorReading, sdr.number, signal))
   if (!reading?.isAvailable || !reading.isScanning) return { ...sensor, status: 'unavailable' }
-  if (sdr.kind === 'compact' || !sdr.analog)
-    return { ...sensor, status: 'ok', states: stateNames(sdr.sensorType, sdr.readingType, reading.states) }
+  if (sdr.kind === 'compact' || !sdr.analog) {
+    const states = stateNames(sdr.sensorType, sdr.readingType, reading.states)
+    return { ...sensor, status: states.some((state) => ALARMING.test(state)) ? 'warning' : 'ok', states }
+  }
   const factors = await factorsOf(ask, sdr.number, reading.raw, sdr.analog, signal)
   const value = factors && readingValue(reading.raw, sdr.analog, factors)
   const states = stateNames(sdr.sensorType, sdr.readingType, reading.states)
