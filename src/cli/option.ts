@@ -11,6 +11,9 @@ export function example(...lines: string[]): string {
   return `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.map((line) => `  ${line}`).join('\n')}`
 }
 
+/** What `machine power` takes. */
+export const POWER_ACTIONS = ['status', 'on', 'off', 'cycle', 'soft-off'] as const
+
 /** Rejects with `error` from commander's own argument parsing. */
 export const JSON_OPTION = ['--json', 'print JSON'] as const
 export const FORMAT_OPTION = ['--format <template>', "a Go template for each row, 'table TEMPLATE', or json"] as const

@@ -5,6 +5,7 @@
 import type { Command, Option } from 'commander'
 import { ROLES } from '../../model/roles.ts'
 import { IMAGE_FORMATS, ROOTFS_KINDS } from '../../model/rootfs.ts'
+import { POWER_ACTIONS } from '../option.ts'
 import type { Session } from '../session.ts'
 import { splitReference } from '../output/reference.ts'
 
@@ -33,7 +34,6 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--flavour': ['full', 'cloud'],
   '--firmware': ['bios', 'uefi'],
   '--platform': ['linux/amd64', 'linux/arm64'],
-  action: ['status', 'on', 'off', 'cycle', 'soft-off'],
   shell: ['bash', 'zsh', 'fish'],
 }
 
@@ -115,6 +115,10 @@ async function values(key: string, kind: string, current: string, session: Sessi
       ),
       hasFiles: true,
     }
+  }
+  if (kind === 'machine-or-action') {
+    const actions = POWER_ACTIONS.map((text) => ({ text, about: 'action' }))
+    return { candidates: starting([...(await namesOf('machine', session)), ...actions], current), hasFiles: false }
   }
   return { candidates: starting(await namesOf(kind.replace(/s$/, ''), session), current), hasFiles: false }
 }

@@ -1,10 +1,9 @@
 import { AppError, explain } from '../../../base/errors.ts'
 import type { PowerAction } from '../../../model/machine.ts'
-import { example, JSON_OPTION } from '../../option.ts'
+import { example, JSON_OPTION, POWER_ACTIONS } from '../../option.ts'
 import type { Register } from '../../verbs.ts'
 
-const ACTIONS = ['status', 'on', 'off', 'cycle', 'soft-off'] as const
-type Asked = (typeof ACTIONS)[number]
+type Asked = (typeof POWER_ACTIONS)[number]
 /** How many machines are asked at once: a request each. */
 const AT_ONCE = 64
 
@@ -66,5 +65,5 @@ function parseWords(words: readonly string[]): { action: Asked; machines: readon
 }
 
 function asAction(word: string | undefined): PowerAction | 'status' | undefined {
-  return ACTIONS.find((action) => action === word)
+  return POWER_ACTIONS.find((action) => action === word)
 }
