@@ -67,12 +67,16 @@ export interface Misbehaviour {
   readonly downgrades?: boolean
   /** The last proof of the handshake is wrong. */
   readonly wrongRakp4?: boolean
-  /** Says OK to power commands and does nothing. */
-  readonly ignoresPower?: boolean
+  /** Says OK to power commands and does nothing; a number is the share of them. */
+  readonly ignoresPower?: boolean | number
+  /** Share of power commands that are declined as impossible in the present state (D5h), as while the machine is in POST. */
+  readonly declinesPower?: number
+  /** Refuses the first so many sessions for want of a free one. */
+  readonly noSessionAnswers?: number
   /** Power changes show this long after the answer, milliseconds. */
   readonly powerDelayMs?: number
-  /** Answers of power commands are lost (the command is done). */
-  readonly losesPowerAnswers?: boolean
+  /** Answers of power commands are lost (the command is done); a number is the share of them. */
+  readonly losesPowerAnswers?: boolean | number
   /** Most sessions at once; default 8. */
   readonly maxSessions?: number
   /** Does not answer Close Session, and keeps the session. */
@@ -128,6 +132,9 @@ export class BmcSim implements AsyncDisposable {
   #nextSession = 1
   #sol: Sol | undefined
   isOn: boolean
+  #refusals: number
+  /** When the power changed, and to what; `performance.now()`. */
+  readonly changes: { readonly atMs: number; readonly isOn: boolean }[] = []
   /** Power commands that were taken, in order: what a test compares with what it asked for. */
   readonly trace: ChassisAction[] = []
   /** How many proofs of the password (RAKP 3) came. */
@@ -140,6 +147,7 @@ export class BmcSim implements AsyncDisposable {
     this.#options = options
     this.#socket = socket
     this.isOn = options.isOn ?? false
+    this.#refusals = options.noSessionAnswers ?? 0
     this.#random = mulberry32(options.seed ?? 1)
     this.#guid = createHash('md5').update(`${options.host}:${options.port}`).digest()
     socket.on('message', (bytes, peer) => this.#onDatagram(bytes, peer))
@@ -233,6 +241,10 @@ export class BmcSim implements AsyncDisposable {
       this.#plain('openSessionResponse', serializeOpenSessionResponse({ tag, status, consoleSessionId }), peer)
     if (!suite || !(this.#options.cipherSuites ?? [17, 3]).includes(suite.id as CipherSuiteId))
       return this.#options.silentOnSuites ? undefined : refuse(STATUS.noSuite)
+    if (this.#refusals > 0) {
+      this.#refusals--
+      return refuse(STATUS.noSession)
+    }
     if (this.#sessions.size >= (this.#options.maxSessions ?? 8)) return refuse(STATUS.noSession)
     const id = this.#nextSession++
     const password = new TextEncoder().encode(this.#options.password ?? 'secret')
@@ -424,13 +436,19 @@ export class BmcSim implements AsyncDisposable {
     return new Uint8Array()
   }
 
-  #power(action: ChassisAction): Uint8Array | 'silence' {
+  #power(action: ChassisAction): Uint8Array | number | 'silence' {
+    if (this.#happens(this.#options.declinesPower)) return COMPLETION.notInThisState
     this.trace.push(action)
     const { ignoresPower, powerDelayMs, losesPowerAnswers } = this.#options
-    const apply = () => void (this.isOn = action === 'on' || action === 'cycle' || action === 'reset')
-    if (powerDelayMs) this.#timers.add(setTimeout(apply, powerDelayMs))
-    else if (!ignoresPower) apply()
-    return losesPowerAnswers ? 'silence' : new Uint8Array()
+    const apply = () => {
+      this.isOn = action === 'on' || action === 'cycle' || action === 'reset'
+      this.changes.push({ atMs: performance.now(), isOn: this.isOn })
+    }
+    if (this.#happens(ignoresPower)) {
+      // Nothing happens, now or later.
+    } else if (powerDelayMs) this.#timers.add(setTimeout(apply, powerDelayMs))
+    else apply()
+    return this.#happens(losesPowerAnswers) ? 'silence' : new Uint8Array()
   }
 
   #onSol(sol: Sol, packet: SolPacket): void {
@@ -504,6 +522,10 @@ export class BmcSim implements AsyncDisposable {
   #send(bytes: Uint8Array, peer: RemoteInfo): void {
     for (let copies = this.#options.duplicates ? 2 : 1; copies > 0; copies--)
       if (!this.#isLost()) this.#socket.send(bytes, peer.port, peer.address)
+  }
+
+  #happens(share: boolean | number | undefined): boolean {
+    return typeof share === 'number' ? this.#random() < share : share === true
   }
 
   #isLost(): boolean {

@@ -88,6 +88,16 @@ test('a BMC that says OK and does nothing is a timeout that says what it still s
   assert.deepEqual(it.sim.trace, ['on'])
 })
 
+test('a machine in POST: what was declined is said again until it is done; for good is a timeout that says so', async () => {
+  await using it = await rig({ declinesPower: 0.5, seed: 3 })
+  await it.bmc.set('on')
+  await it.bmc.set('cycle')
+  assert.deepEqual(it.sim.trace, ['on', 'off', 'on'])
+  await using never = await rig({ declinesPower: 1 }, { patience: { ...patience, deadlineMs: 1200 } })
+  await assert.rejects(never.bmc.set('on'), { code: 'timeout', message: /declined the command "on" as impossible/ })
+  assert.deepEqual(never.sim.trace, [])
+})
+
 test('a BMC whose last proof is wrong is not believed', async () => {
   await using it = await rig({ wrongRakp4: true })
   await assert.rejects(it.bmc.status(), { code: 'bad_peer', message: /its last proof \(RAKP 4\) is wrong/ })
@@ -98,8 +108,10 @@ test('a BMC that turns our cipher suite into none is refused before the password
   await assert.rejects(it.bmc.status(), { code: 'bad_peer', message: /cipher suite 17 with other algorithms/ })
 })
 
-test('a BMC without a free session says so', async () => {
-  await using it = await rig({ maxSessions: 0 })
+test('a BMC without a free session is asked again, and says so when none comes free', async () => {
+  await using soon = await rig({ noSessionAnswers: 2 }, { fullWaitsMs: [20, 40] })
+  assert.equal(await soon.bmc.status(), 'off')
+  await using it = await rig({ maxSessions: 0 }, { fullWaitsMs: [20] })
   await assert.rejects(it.bmc.status(), { code: 'exhausted', message: /all its sessions are taken/ })
 })
 

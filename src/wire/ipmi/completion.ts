@@ -23,6 +23,7 @@ export const COMPLETION = {
   invalidField: 0xcc,
   cannotAnswerNow: 0xce,
   updatingRecords: 0xd0,
+  updatingFirmware: 0xd1,
   initializing: 0xd2,
   insufficientPrivilege: 0xd4,
   notInThisState: 0xd5,

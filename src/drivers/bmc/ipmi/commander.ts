@@ -9,11 +9,16 @@ import { openIpmiSession, type IpmiSession, type SessionOptions } from './sessio
 /** A session that was used before may be forgotten by a BMC that restarted: a new one is tried after 1.6 s. */
 const STALE_WAITS_MS = RETRY_WAITS_MS.slice(0, 4)
 
+/** Pauses after "no session is free", milliseconds. */
+const FULL_WAITS_MS = [1000, 2000, 4000]
+
 export interface CommanderOptions extends SessionOptions {
   /** A session without commands is closed after this, milliseconds. BMCs drop it after 60 s (IPMI v2.0 §6.12.15). */
   readonly idleMs: number
   /** Least time between two commands, milliseconds: some BMCs freeze under a series of them. */
   readonly paceMs: number
+  /** Pauses after a refusal for want of a free session, milliseconds; default 1, 2 and 4 s. */
+  readonly fullWaitsMs?: readonly number[] | undefined
   /** Shared by all BMCs of a process: how many sessions there may be at once. */
   readonly budget?: SessionBudget | undefined
 }
@@ -108,13 +113,26 @@ export class Commander implements AsyncDisposable {
     await this.#drop()
     await this.#options.budget?.acquire(signal)
     try {
-      this.#session = await openIpmiSession(this.#options, signal)
+      this.#session = await this.#openPatiently(signal)
       return this.#session
     } catch (error) {
       this.#options.budget?.release()
       if (error instanceof Silence) throw this.#unreachable(error)
       throw error
     }
+  }
+
+  /** BMCs have few sessions, and forget those of tools that died after a minute: a place may come free. */
+  async #openPatiently(signal?: AbortSignal): Promise<IpmiSession> {
+    for (const pauseMs of this.#options.fullWaitsMs ?? FULL_WAITS_MS)
+      try {
+        return await openIpmiSession(this.#options, signal)
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== 'exhausted') throw error
+        this.#options.log.debug('no session is free on the BMC', { address: this.#options.address, pauseMs })
+        await sleep(pauseMs, signal)
+      }
+    return openIpmiSession(this.#options, signal)
   }
 
   #drop(): Promise<void> {

@@ -38,6 +38,8 @@ export interface IpmiBmcOptions {
   readonly paceMs?: number
   /** Bounds the sessions, and so the sockets, of all BMCs that share it; consoles are not counted. Without one, each BMC may have one. */
   readonly budget?: SessionBudget | undefined
+  /** Pauses after the BMC said that it has no free session, milliseconds; default 1, 2 and 4 s. */
+  readonly fullWaitsMs?: readonly number[]
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
 }
@@ -67,6 +69,7 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     idleMs: options.idleMs ?? 10_000,
     paceMs: options.paceMs ?? 20,
     budget: options.budget,
+    fullWaitsMs: options.fullWaitsMs,
   })
   const wire = powerWire(commander, address)
   const hasDefault = isVendorDefault(options.user, options.password)
@@ -130,8 +133,9 @@ function powerWire(commander: Commander, address: string): PowerWire {
         return 'taken'
       } catch (error) {
         if (error instanceof Silence) return 'lost'
-        // "Not in this state": it may be there already. What is true is read next.
-        if (error instanceof CompletionError && error.completion === COMPLETION.notInThisState) return 'taken'
+        // It may be there already, or in POST. What is true is read next.
+        if (error instanceof CompletionError && error.completion === COMPLETION.notInThisState)
+          return { declined: new AppError('conflict', error.message) }
         throw error
       }
     },

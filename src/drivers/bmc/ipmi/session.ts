@@ -27,6 +27,15 @@ const SINGLE_TRY_WAITS_MS = [3000]
 const CLOSE_WAITS_MS = [200, 400]
 /** Pauses after "busy", milliseconds. */
 const BUSY_WAITS_MS = [200, 400, 800, 1600]
+/** Codes of a BMC that will do it later and has not done it: the node is busy, starts, or rewrites its records. */
+const NOT_NOW: ReadonlySet<number> = new Set([
+  COMPLETION.busy,
+  COMPLETION.initializing,
+  COMPLETION.updatingRecords,
+  COMPLETION.updatingFirmware,
+])
+/** Codes after which it may have been done: asked again only where twice is the same as once. */
+const MAYBE_DONE: ReadonlySet<number> = new Set([COMPLETION.timeout, COMPLETION.cannotAnswerNow])
 const REQUEST_SEQUENCES = 64
 
 /** The BMC took the packet and did not do the command. */
@@ -176,7 +185,7 @@ export class IpmiSession implements AsyncDisposable {
     for (const pauseMs of [...BUSY_WAITS_MS, undefined]) {
       const response = await this.#ask(command, question, signal, waitsMs)
       if (response.completion === COMPLETION.ok) return command.answer.read(response.data)
-      const isBusy = response.completion === COMPLETION.busy || response.completion === COMPLETION.initializing
+      const isBusy = NOT_NOW.has(response.completion) || (command.isIdempotent && MAYBE_DONE.has(response.completion))
       if (!isBusy || pauseMs === undefined) throw new CompletionError(command, response.completion)
       await sleep(pauseMs, signal)
     }
