@@ -7,7 +7,7 @@ export const bmcInfo = z.object({
   manufacturer: z.string().optional(),
   product: z.string().optional(),
   firmware: z.string().optional(),
-  guid: z.string().optional().describe('of the BMC, as it is printed on labels'),
+  guid: z.string().optional().describe('of the system; of most makes its SMBIOS UUID'),
   cipherSuite: z.int().optional().describe('of the IPMI session: 17 or 3'),
   power: z
     .object({

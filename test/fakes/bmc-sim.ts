@@ -55,6 +55,17 @@ import {
 } from '../../src/wire/ipmi/sol.ts'
 import { NO_ACK_SEQUENCE, parseRmcp, serializeRmcp } from '../../src/wire/rmcp/rmcp.ts'
 
+/** What it measures; DCMI. */
+export const SIM_POWER = {
+  currentWatts: 182,
+  minimumWatts: 11,
+  maximumWatts: 301,
+  averageWatts: 155,
+  atSeconds: 0x65e1c3c0,
+  periodMs: 2000,
+  isActive: true,
+}
+
 /** What the BMC does wrong. All off by default. */
 export interface Misbehaviour {
   /** Share of packets that are lost, each way, 0 to 1. */
@@ -385,7 +396,8 @@ export class BmcSim implements AsyncDisposable {
         manufacturerId: 0,
         productId: 1,
       })
-    if (is(c.getDeviceGuid)) return this.#guid
+    if (is(c.getDeviceGuid) || is(c.getSystemGuid)) return this.#guid
+    if (is(c.getPowerReading)) return c.getPowerReading.answer.write(SIM_POWER)
     if (is(c.setSessionPrivilege)) {
       const wanted = c.setSessionPrivilege.request.read(data)
       if (PRIVILEGE[wanted] > PRIVILEGE[this.#options.level ?? 'administrator']) return 0x80

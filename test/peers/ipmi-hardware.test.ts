@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { quietLog } from '../../src/base/log.ts'
 import { createIpmiBmc } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
 import type { BmcSensor } from '../../src/model/bmc.ts'
+import { SIM_POWER, startBmcSim } from '../fakes/bmc-sim.ts'
 import { SIM_INVENTORY } from '../fakes/ipmi-inventory.ts'
 import { hasProgram, startIpmiSim, type IpmiSim } from '../fakes/ipmi-sim.ts'
 
@@ -181,6 +182,39 @@ suite('hardware of ipmi_sim as ipmitool reads it', needs('ipmi_sim', 'ipmitool')
     ])
       await assert.rejects(ask(), { code: 'forbidden', message: /is one that its maker ships it with/ })
     assert.deepEqual(it.sim.trace(), [''])
+  })
+})
+
+suite('our BMC as ipmitool reads it', needs('ipmitool'), () => {
+  test('power by DCMI, GUID and a BMC with few findings', async () => {
+    await using sim = await startBmcSim({ password: 'a long password 20by' })
+    const where = { host: '127.0.0.1', port: sim.port, user: 'admin', password: 'a long password 20by' }
+    await using bmc = createIpmiBmc({ ...where, log: quietLog, paceMs: 0 })
+    const { power, guid, cipherSuite } = await bmc.hardware!.info()
+    const { currentWatts, minimumWatts, maximumWatts, averageWatts, periodMs } = SIM_POWER
+    assert.deepEqual(power, { currentWatts, minimumWatts, maximumWatts, averageWatts, periodSeconds: periodMs / 1000 })
+    const args = [
+      '-I',
+      'lanplus',
+      '-C',
+      '17',
+      '-H',
+      '127.0.0.1',
+      '-p',
+      `${sim.port}`,
+      '-U',
+      'admin',
+      '-P',
+      where.password,
+    ]
+    const theirs = async (...more: string[]) => (await run('ipmitool', [...args, ...more])).stdout
+    assert.match(
+      await theirs('dcmi', 'power', 'reading'),
+      /Instantaneous power reading: +182 Watts[^]*Minimum[^]*11 Watts[^]*Maximum[^]*301 Watts[^]*Average[^]*155 Watts/,
+    )
+    assert.match(await theirs('mc', 'guid'), new RegExp(guid!, 'i'))
+    assert.equal(cipherSuite, 17)
+    assert.deepEqual(await bmc.hardware!.check(), [])
   })
 })
 

@@ -253,6 +253,7 @@ const { app, chassis } = NET_FN
 export const COMMANDS = {
   getDeviceId: command('Get Device ID', app, 0x01, 'user', true, '§20.1', nothing, deviceId),
   getDeviceGuid: command('Get Device GUID', app, 0x08, 'user', true, '§20.8', nothing, guid),
+  getSystemGuid: command('Get System GUID', app, 0x37, 'user', true, '§22.14', nothing, guid),
   getChannelAuthentication: command(
     'Get Channel Authentication Capabilities',
     app,

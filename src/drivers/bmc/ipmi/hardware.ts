@@ -60,7 +60,7 @@ export function createIpmiHardware(deps: HardwareDeps): BmcHardware {
 
 async function readInfo({ ask, address, can, cipherSuite }: HardwareDeps, signal?: AbortSignal): Promise<BmcInfo> {
   const id = await ask(COMMANDS.getDeviceId, undefined, signal)
-  const guid = await orDeclined(ask(COMMANDS.getDeviceGuid, undefined, signal))
+  const guid = await orDeclined(ask(COMMANDS.getSystemGuid, undefined, signal))
   const power = await orDeclined(ask(COMMANDS.getPowerReading, undefined, signal))
   const suite = cipherSuite()
   return {
@@ -81,9 +81,22 @@ function powerOf(power: PowerReading): NonNullable<BmcInfo['power']> {
   return { currentWatts, minimumWatts, maximumWatts, averageWatts, periodSeconds: periodMs / 1000 }
 }
 
-/** As ipmitool prints it: the bytes of a GUID come last first (§20.8). */
-function guidText(bytes: Uint8Array): string {
-  const hex = bytes.toReversed().toHex()
+/**
+ * A GUID as text. IPMI wants its bytes last first (§20.8), most makers send them as SMBIOS has them and some as RFC 4122 does: the
+ * first of these orders that gives a version and variant of RFC 4122 is taken, else one that gives a version, else IPMI's.
+ */
+export function guidText(bytes: Uint8Array): string {
+  const ipmi = bytes.toReversed()
+  const smbios = Uint8Array.of(
+    ...bytes.subarray(0, 4).toReversed(),
+    ...bytes.subarray(4, 6).toReversed(),
+    ...bytes.subarray(6, 8).toReversed(),
+    ...bytes.subarray(8),
+  )
+  const orders = [ipmi, smbios, bytes]
+  const hasVersion = (order: Uint8Array) => order[6]! >> 4 >= 1 && order[6]! >> 4 <= 5
+  const isWhole = (order: Uint8Array) => hasVersion(order) && order[8]! >> 6 === 0b10
+  const hex = (orders.find(isWhole) ?? orders.find(hasVersion) ?? ipmi).toHex()
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
 

@@ -7,6 +7,7 @@ import { COMMANDS } from '../../../wire/ipmi/commands.ts'
 import { COMPLETION } from '../../../wire/ipmi/completion.ts'
 import type { Sdr } from '../../../wire/ipmi/sdr.ts'
 import { readFrus } from './fru-reader.ts'
+import { guidText } from './hardware.ts'
 import { Portion, type Ask } from './records.ts'
 import { createSdrReader } from './sdr-reader.ts'
 import { clearSel, readSel } from './sel-reader.ts'
@@ -212,6 +213,15 @@ test('a BMC that says that it cleared its log and did not is bad_peer; one that 
   let infos = 0
   const honest = bmc({ ...clear, 'Get SEL Info': () => (infos++ === 0 ? selInfo(9) : selInfo(1, 8)) })
   await clearSel(honest.ask, 'b:623')
+})
+
+test('a GUID is read in the order of bytes that makes one of it', () => {
+  const uuid = '4c4c4544-0042-4610-8051-b4c04f4d3132'
+  const bytes = fromHex(uuid.replaceAll('-', ''))
+  const smbios = fromHex('44454c4c' + '4200' + '1046' + '8051b4c04f4d3132')
+  for (const order of [bytes.toReversed(), smbios]) assert.equal(guidText(order), uuid)
+  const another = '6b29fc40-ca47-1067-b31d-00dd010662da'
+  assert.equal(guidText(fromHex(another.replaceAll('-', ''))), another)
 })
 
 test('a BMC with nothing wrong has no findings, and what could not be found out is none', () => {
