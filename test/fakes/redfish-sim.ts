@@ -49,6 +49,8 @@ export interface RedfishSimOptions {
   /** Sessions that may be open at once; 0 has none to spare. */
   readonly maxSessions?: number
   readonly hasNoSessions?: boolean
+  /** Locations begin with this host, by which nobody else knows it. */
+  readonly ownName?: string
   readonly refusesBasic?: boolean
   /** PATCH needs If-Match (428). */
   readonly wantsIfMatch?: boolean
@@ -212,13 +214,19 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
       return void say(
         201,
         { Id: id },
-        { 'x-auth-token': tokens.get(id)!, location: `https://bmc.example${sessionsPath}/${id}` },
+        {
+          'x-auth-token': tokens.get(id)!,
+          location: `${options.ownName ? `https://${options.ownName}` : ''}${sessionsPath}/${id}`,
+        },
       )
     }
+    // Versions and service root are for everybody (DSP0266 §13.3.1).
+    if (method === 'GET' && path === '/redfish') return void say(200, { v1: '/redfish/v1/' })
     const token = request.headers['x-auth-token']
     const basic = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
     const isBasic = !options.refusesBasic && request.headers.authorization === basic
-    if (!isBasic && ![...tokens.values()].includes(String(token)))
+    const isOpen = method === 'GET' && path === '/redfish/v1'
+    if (!isOpen && !isBasic && ![...tokens.values()].includes(String(token)))
       return void refuse(401, 'NoValidSession', String(token))
     if (method === 'DELETE' && path.startsWith(sessionsPath)) {
       tokens.delete(path.slice(sessionsPath.length + 1))
@@ -327,7 +335,12 @@ function smallTree({ systems = ['1'], resetTypes, usesActionInfo, boot, bootPatc
   const root = '/redfish/v1'
   const types = resetTypes ?? ['On', 'ForceOff', 'GracefulShutdown']
   const tree: Json = {
-    [root]: { '@odata.id': root, RedfishVersion: '1.15.0', Systems: { '@odata.id': `${root}/Systems` } },
+    [root]: {
+      '@odata.id': root,
+      RedfishVersion: '1.15.0',
+      Systems: { '@odata.id': `${root}/Systems` },
+      Links: { Sessions: { '@odata.id': `${root}/SessionService/Sessions` } },
+    },
     [`${root}/Systems`]: { Members: systems.map((id) => ({ '@odata.id': `${root}/Systems/${id}` })) },
   }
   for (const id of systems) {

@@ -36,8 +36,8 @@ function first(times: number, mischief: Mischief, matches: (method: string, path
 }
 const gets = (method: string) => method === 'GET'
 
-test('one session serves all requests and is closed in the end', async () => {
-  const it = await rig()
+test('one session serves all requests and is closed in the end, by whatever name the BMC calls itself', async () => {
+  const it = await rig({ ownName: 'bmc.example' })
   const { body, etag } = await it.client.get(SYSTEM)
   assert.equal((body as { Id: string }).Id, '1')
   assert.equal(etag, '"1"')

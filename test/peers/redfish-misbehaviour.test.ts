@@ -9,6 +9,7 @@ import { openBmc } from '../../src/drivers/bmc/open.ts'
 import { behaviourOf, QUIRKS, USUAL } from '../../src/drivers/bmc/redfish/quirks.ts'
 import { createRedfishBmc, type RedfishBmcOptions } from '../../src/drivers/bmc/redfish/redfish-bmc.ts'
 import type { BootOverride, PowerAction } from '../../src/services/power/power-port.ts'
+import { randomFrom } from '../fuzz/mutate.ts'
 import { type Mischief, type RedfishSimOptions, startRedfishSim } from '../fakes/redfish-sim.ts'
 
 const SYSTEM = '/redfish/v1/Systems/1'
@@ -378,7 +379,7 @@ test('2,000 random operations against a service that goes wrong at every fourth 
 
   /** 100 operations on one BMC. */
   async function play(round: number): Promise<void> {
-    const random = mulberry(seed + round)
+    const random = randomFrom(seed + round)
     const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!
     await using it = await rig(
       {
@@ -435,14 +436,3 @@ test('2,000 random operations against a service that goes wrong at every fourth 
     }
   }
 })
-
-/** Numbers from 0 to 1, the same for the same seed. */
-function mulberry(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}

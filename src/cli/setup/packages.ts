@@ -32,6 +32,7 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['xorriso', 'xorriso'],
   ['ipmitool', 'ipmitool'],
   ['freeipmi-tools', 'ipmipower'],
+  ['redfishtool', 'redfishtool'],
   ['dnsmasq-base', 'dnsmasq'],
   ['isc-dhcp-client', 'dhclient'],
   ['udhcpc', '/usr/share/doc/udhcpc'],

@@ -6,12 +6,13 @@
  */
 import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
-import { backOff, isPassing, isPlainHttpAnswer } from '../../http-answers.ts'
+import { backOff, isPassing } from '../../http-answers.ts'
 import { Turns } from '../turns.ts'
 import { openDoor } from './door.ts'
 import { type Answer, GarbledAnswer, type Method, openExchange, wasNotSent } from './exchange.ts'
 import { LostAnswer, refusal } from './refusal.ts'
-import type { Trust } from './trust.ts'
+import { servicePath } from './service-path.ts'
+import { Distrust, type Trust } from './trust.ts'
 
 export interface RedfishClientOptions {
   /** `https://host[:port]`, or `http://` for a BMC without TLS. */
@@ -119,19 +120,19 @@ export function createRedfishClient(options: RedfishClientOptions): RedfishClien
     address,
     get: (path, signal) =>
       inTurn(async () => {
-        const answer = await persistently(checkPath(path, address), signal)
+        const answer = await persistently(servicePath(path, address), signal)
         return { path, etag: answer.headers['etag'] ?? ownEtag(answer.body), body: answer.body }
       }, signal),
     monitor: (path, signal) =>
-      inTurn(async () => answerOf(await persistently(checkPath(path, address), signal)), signal),
+      inTurn(async () => answerOf(await persistently(servicePath(path, address), signal)), signal),
     post: (path, body, signal) =>
       inTurn(async () => {
-        const answer = await change('POST', checkPath(path, address), body, {}, signal)
+        const answer = await change('POST', servicePath(path, address), body, {}, signal)
         if (isGood(answer)) return answerOf(answer)
         throw refused('POST', path, answer)
       }, signal),
     patch: (path, body, { etag, signal } = {}) =>
-      inTurn(async () => answerOf(await patch(checkPath(path, address), body, etag, signal)), signal),
+      inTurn(async () => answerOf(await patch(servicePath(path, address), body, etag, signal)), signal),
     [Symbol.asyncDispose]: () =>
       turns.close(async () => {
         clearTimeout(idle)
@@ -225,7 +226,7 @@ function isGood(answer: Answer): boolean {
 
 function mayPass(error: unknown): boolean {
   if (error instanceof GarbledAnswer) return true
-  return error instanceof AppError && error.code === 'unreachable' && !isPlainHttpAnswer(error.cause)
+  return error instanceof AppError && error.code === 'unreachable' && !(error instanceof Distrust)
 }
 
 function answerOf({ status, headers, body }: Answer): RedfishAnswer {
@@ -238,16 +239,6 @@ function ownEtag(body: unknown): string | undefined {
   if (typeof body !== 'object' || body === null || !('@odata.etag' in body)) return undefined
   const etag = body['@odata.etag']
   return typeof etag === 'string' && /^[\x21-\x7e]{1,256}$/.test(etag) ? etag : undefined
-}
-
-/** Links come from the BMC: one that leads elsewhere is not followed. */
-function checkPath(path: string, address: string): string {
-  if (path.startsWith('/') && !path.startsWith('//') && path.length <= 2048 && !/[\x00-\x20\x7f\\]/.test(path))
-    return path.replace(/#.*/, '')
-  throw new AppError(
-    'bad_peer',
-    `Cannot ask BMC "${address}" for "${path.slice(0, 100).replaceAll(/[^\x20-\x7e]/g, '?')}": this is no path on it`,
-  )
 }
 
 function checkCredentials(user: string, password: string, address: string): { user: string; password: string } {

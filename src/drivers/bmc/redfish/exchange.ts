@@ -157,8 +157,11 @@ function singles(headers: Dispatcher.ResponseData['headers']): Record<string, st
 }
 
 function unreachable(doing: string, cause: unknown): AppError {
-  const help = isPlainHttpAnswer(cause)
-    ? 'what answers there is no TLS; for a BMC without, write redfish+http://'
-    : 'check its address, cabling, and that its web service is enabled'
+  if (isPlainHttpAnswer(cause))
+    return new Distrust(
+      'unreachable',
+      `${doing}: what answers there is no TLS; for a BMC without, write redfish+http://`,
+    )
+  const help = 'check its address, cabling, and that its web service is enabled'
   return new AppError('unreachable', `${doing}: it cannot be reached; ${help}`, { cause })
 }

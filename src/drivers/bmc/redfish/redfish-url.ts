@@ -38,9 +38,11 @@ export function parseRedfishUrl(text: string): RedfishUrl {
   if (isPlain && (fingerprint ?? insecure) !== undefined) throw refuse('there is no certificate without TLS')
   if (fingerprint !== undefined && insecure !== undefined)
     throw refuse('a fingerprint is checked, and insecure checks nothing: one of them')
+  const origin = `${isPlain ? 'http' : 'https'}://${hostPort(host, port)}`
+  if (!URL.canParse(origin)) throw refuse('its host is no name of a host')
   return {
     kind: 'redfish',
-    origin: `${isPlain ? 'http' : 'https'}://${hostPort(host, port)}`,
+    origin,
     user,
     system,
     trust: trustOf(fingerprint, insecure !== undefined, refuse),
