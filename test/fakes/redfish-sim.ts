@@ -49,6 +49,8 @@ export interface RedfishSimOptions {
   /** Sessions that may be open at once; 0 has none to spare. */
   readonly maxSessions?: number
   readonly hasNoSessions?: boolean
+  /** Where sessions are, if not where most services have them. */
+  readonly sessionsPath?: string
   /** Locations begin with this host, by which nobody else knows it. */
   readonly ownName?: string
   readonly refusesBasic?: boolean
@@ -92,6 +94,8 @@ export interface RedfishSim extends AsyncDisposable {
   /** Changes the tree behind the client's back: its ETags are old. */
   touch(): void
 }
+
+const SESSIONS_PATH = '/redfish/v1/SessionService/Sessions'
 
 type Json = Record<string, any>
 
@@ -202,7 +206,9 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
         break
     }
 
-    const sessionsPath = '/redfish/v1/SessionService/Sessions'
+    const sessionsPath = options.sessionsPath ?? SESSIONS_PATH
+    if (method === 'POST' && path === SESSIONS_PATH && path !== sessionsPath)
+      return void refuse(404, 'ResourceMissingAtURI')
     if (method === 'POST' && path === sessionsPath) {
       if (options.hasNoSessions) return void refuse(404, 'ResourceMissingAtURI')
       const login = JSON.parse(text) as Json
@@ -331,7 +337,14 @@ function flood(response: ServerResponse): void {
   more()
 }
 
-function smallTree({ systems = ['1'], resetTypes, usesActionInfo, boot, bootPatch }: RedfishSimOptions): Json {
+function smallTree({
+  systems = ['1'],
+  resetTypes,
+  usesActionInfo,
+  boot,
+  bootPatch,
+  sessionsPath = SESSIONS_PATH,
+}: RedfishSimOptions): Json {
   const root = '/redfish/v1'
   const types = resetTypes ?? ['On', 'ForceOff', 'GracefulShutdown']
   const tree: Json = {
@@ -339,7 +352,7 @@ function smallTree({ systems = ['1'], resetTypes, usesActionInfo, boot, bootPatc
       '@odata.id': root,
       RedfishVersion: '1.15.0',
       Systems: { '@odata.id': `${root}/Systems` },
-      Links: { Sessions: { '@odata.id': `${root}/SessionService/Sessions` } },
+      Links: { Sessions: { '@odata.id': sessionsPath } },
     },
     [`${root}/Systems`]: { Members: systems.map((id) => ({ '@odata.id': `${root}/Systems/${id}` })) },
   }

@@ -2,9 +2,11 @@
  * How requests to one BMC are authorised: a session (DSP0266 §13.3.4) that is closed in the end, or HTTP Basic where the BMC has no
  * sessions or none to spare.
  */
+import { z } from 'zod'
 import { AppError } from '../../../base/errors.ts'
 import type { Answer, Exchange } from './exchange.ts'
 import { RedfishRefusal, refusal } from './refusal.ts'
+import { servicePath } from './service-path.ts'
 
 export type Login =
   | { readonly kind: 'session'; readonly token: string; readonly path: string }
@@ -19,7 +21,11 @@ export interface Credentials {
   readonly password: string
 }
 
-/** Where sessions are when the service root does not say (DSP0266 §13.3.4.2). */
+const rootSchema = z.object({
+  Links: z.object({ Sessions: z.object({ '@odata.id': z.string() }).nullish() }).nullish(),
+})
+
+/** Where sessions are on most services, so that the root need not be read for it (DSP0266 §13.3.4.2). */
 const SESSIONS_PATH = '/redfish/v1/SessionService/Sessions'
 /** Names of the messages with which BMCs say that all sessions are taken. */
 const FULL = ['SessionLimitExceeded', 'CreateLimitReachedForResource', 'ResourceExhaustion', 'InsufficientResources']
@@ -47,10 +53,13 @@ export async function openSession(
   signal?: AbortSignal,
 ): Promise<Login> {
   const doing = `Cannot log in to BMC "${address}" as "${user}"`
-  const answer = await exchange.ask(
-    { method: 'POST', path: SESSIONS_PATH, headers: {}, body: { UserName: user, Password: password } },
-    signal,
-  )
+  const post = (path: string) =>
+    exchange.ask({ method: 'POST', path, headers: {}, body: { UserName: user, Password: password } }, signal)
+  let answer = await post(SESSIONS_PATH)
+  if (HAS_NONE.has(answer.status)) {
+    const path = await linkedSessions(exchange, address, signal)
+    if (path !== undefined && path !== SESSIONS_PATH) answer = await post(path)
+  }
   if (answer.status >= 200 && answer.status < 300) return sessionOf(answer, doing)
   const why = refusal(doing, answer.status, answer.body, [password])
   if (why.says(...FULL) || why.code === 'exhausted')
@@ -73,6 +82,13 @@ export async function closeSession(exchange: Exchange, login: Login, signal: Abo
   } catch {
     // Said above.
   }
+}
+
+/** Where the service root, which everybody may read, says that its sessions are. */
+async function linkedSessions(exchange: Exchange, address: string, signal?: AbortSignal): Promise<string | undefined> {
+  const { body } = await exchange.ask({ method: 'GET', path: '/redfish/v1', headers: {} }, signal)
+  const link = rootSchema.safeParse(body).data?.Links?.Sessions?.['@odata.id']
+  return link && servicePath(link, address).replace(/\/$/, '')
 }
 
 function sessionOf({ headers, body }: Answer, doing: string): Login {
