@@ -12,7 +12,7 @@ import type { PowerPatience } from '../../src/drivers/bmc/set-power.ts'
 import type { StoredMachine } from '../../src/services/machines/ports.ts'
 import type { EventBus } from '../../src/services/ports.ts'
 import { createPower } from '../../src/services/power/power.ts'
-import type { IntentStore, PowerIntent } from '../../src/services/power/ports.ts'
+import type { IntentStore, PowerIntent, SystemPort } from '../../src/services/power/ports.ts'
 import type { BmcPort } from '../../src/services/power/power-port.ts'
 import { startBmcSim, type BmcSim, type Misbehaviour } from '../fakes/bmc-sim.ts'
 import { randomFrom } from '../fuzz/mutate.ts'
@@ -154,6 +154,8 @@ async function startDaemon(sim: BmcSim, intents: IntentStore) {
     log: quietLog,
     intents,
     events,
+    // These BMCs say themselves whether their machine is on.
+    system: {} as SystemPort,
     // A lost answer is waited for 3 s.
     openBmc: () => open(sim, { pollMs: 20, deadlineMs: 10_000 }),
     passwordOf: async () => 'secret',
