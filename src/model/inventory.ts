@@ -80,7 +80,8 @@ export type InventoryMemory = z.infer<typeof inventoryMemory>
 
 export const inventoryNic = z.object({
   name: text.optional().describe('eth0, NIC.Slot.1-1'),
-  mac: mac.optional(),
+  mac: mac.optional().describe('as it answers now'),
+  permanentMac: mac.optional().describe('as its maker gave it, where that is another one'),
   hasLink: z.boolean().optional(),
   speedMbps: count.optional(),
   driver: text.optional(),
