@@ -159,7 +159,14 @@ export type InventoryCapabilities = z.infer<typeof inventoryCapabilities>
 
 /** What a person should look at: weaknesses that were seen and never used. */
 export const inventoryFinding = z.object({
-  kind: z.enum(['default-password', 'null-user', 'cipher-zero', 'no-encryption', 'no-authentication']),
+  kind: z.enum([
+    'default-password',
+    'null-user',
+    'cipher-zero',
+    'no-encryption',
+    'no-authentication',
+    'certificate-changed',
+  ]),
   what: text.describe('in words: what was seen, and what would help'),
 })
 export type InventoryFinding = z.infer<typeof inventoryFinding>

@@ -1,0 +1,57 @@
+/** What discovery needs of the outside. */
+import type { RedfishGet } from '../../formats/redfish/walk.ts'
+import type { BmcTrust, DiscoveredBmc, IpmiSeen, RedfishSeen } from '../../model/discovery.ts'
+import type { Inventory, InventoryFinding } from '../../model/inventory.ts'
+
+/** Asks addresses, without any credentials, whether a BMC is there. */
+export interface ScanPort {
+  /** What answers on this address as a Redfish service; undefined for nobody or something else. Never throws but by the signal. */
+  redfish(address: string, options: RedfishProbe, signal: AbortSignal): Promise<RedfishSeen | undefined>
+  /** One socket for all addresses; yields each BMC as its answers are in. */
+  ipmi(
+    addresses: readonly string[],
+    options: { port: number; timeoutMs: number },
+    signal: AbortSignal,
+  ): AsyncIterable<{ address: string; seen: IpmiSeen; findings: InventoryFinding[] }>
+}
+
+export interface RedfishProbe {
+  readonly port: number
+  readonly plainHttp: boolean
+  readonly timeoutMs: number
+}
+
+export interface CrawlTarget {
+  /** `https://host[:port]`, or `http://`. */
+  readonly origin: string
+  readonly user: string
+  readonly password: string
+  readonly trust: { readonly kind: BmcTrust; readonly fingerprint: string | undefined; readonly ca: string | undefined }
+}
+
+export interface CrawlPort {
+  /** A session with a BMC; nothing is sent before the first resource is asked for. @throws {AppError} invalid */
+  open(target: CrawlTarget): CrawlSession
+  /** SHA-256 of the certificate that a server shows now, hex; undefined without TLS. @throws {AppError} unreachable, timeout */
+  fingerprint(origin: string, signal: AbortSignal): Promise<string | undefined>
+}
+
+export interface CrawlSession extends AsyncDisposable {
+  readonly get: (path: string, signal: AbortSignal) => ReturnType<RedfishGet>
+}
+
+/** BMCs that were found, and the inventories of machines. */
+export interface DiscoveryStore {
+  /** Puts a BMC in the place of what was known of this address. @param password sealed before it is stored; undefined keeps the one that is there */
+  put(bmc: DiscoveredBmc, password?: string): Promise<void>
+  list(): Promise<DiscoveredBmc[]>
+  get(address: string): Promise<DiscoveredBmc | undefined>
+  /** In the clear; only to hand it on to the machine that is made of it. */
+  password(address: string): Promise<string | undefined>
+  remove(address: string): Promise<boolean>
+
+  putInventory(machineId: string, inventory: Inventory): Promise<void>
+  inventory(machineId: string): Promise<Inventory | undefined>
+  /** Serial number and UUID of every machine that has an inventory. */
+  identities(): Promise<{ machineId: string; serial: string | undefined; uuid: string | undefined }[]>
+}
