@@ -23,6 +23,14 @@ import type {
   WaitAnswer,
 } from '../model/api.ts'
 import type { BmcFinding, BmcFru, BmcInfo, BmcSel, BmcSensor, BmcUser, IdentifyRequest } from '../model/bmc.ts'
+import type {
+  CrawlRequest,
+  CrawlResult,
+  DiscoveredBmc,
+  ImportAnswer,
+  ImportRequest,
+  ScanRequest,
+} from '../model/discovery.ts'
 import type { ExportFormatName, RootFormatName } from '../model/export.ts'
 import type { MediaOptions } from '../model/media.ts'
 import type { Container, RunOptions } from '../model/container.ts'
@@ -105,6 +113,11 @@ export function createClient(endpoint: Endpoint) {
     // ws is loaded by the few commands that need it.
     const { openChannel } = await import('./channel.ts')
     return openChannel(endpoint, path, { query, ...(signal ? { signal } : {}) })
+  }
+  async function* jsonLines<T>(path: string, json: unknown, { signal }: Signalled): AsyncGenerator<T, void, undefined> {
+    const options = { json, accept: 'application/x-ndjson', ...pick(signal) }
+    const body = await requestStream(endpoint, 'POST', path, options)
+    for await (const line of watched(readNdjson(body), endpoint, body, signal)) yield line as T
   }
   const follow = <T>(method: string, path: string, options: RequestOptions, onProgress: OnProgress) =>
     followProgress<T>(endpoint, method, path, options, onProgress)
@@ -197,6 +210,20 @@ export function createClient(endpoint: Endpoint) {
         }),
       nodesFile: async (machines: readonly string[], format: 'yaml' | 'json', { signal }: Signalled = {}) =>
         octets('/v1/discover/static', { machine: machines, format }, pick(signal)),
+    },
+
+    discovery: {
+      scan: (request: Partial<ScanRequest> & Pick<ScanRequest, 'subnets'>, options: Signalled = {}) =>
+        jsonLines<DiscoveredBmc>('/v1/discovery/scan', request, options),
+      crawl: (request: Partial<CrawlRequest> & Pick<CrawlRequest, 'user' | 'password'>, options: Signalled = {}) =>
+        jsonLines<CrawlResult>('/v1/discovery/crawl', request, options),
+      import: (request: Partial<ImportRequest>, options: Signalled = {}) =>
+        ask<ImportAnswer>('POST', '/v1/discovery/import', { json: request, ...options }),
+      list: async (options: Signalled = {}) =>
+        (await ask<{ bmcs: DiscoveredBmc[] }>('GET', '/v1/discovery/bmcs', options)).bmcs,
+      forget: (address: string, options: Signalled = {}) => ask<void>('DELETE', at('discovery/bmcs', address), options),
+      inventory: (machine: string, options: Signalled = {}) =>
+        ask<Inventory>('GET', at('machines', machine, 'inventory'), options),
     },
 
     images: {

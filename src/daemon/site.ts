@@ -13,6 +13,8 @@ import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
 import { diskOf, sizeOfTree } from '../drivers/disk.ts'
 import { openKitDirectory } from '../drivers/kits/directory.ts'
+import { bmcUrlOf } from '../drivers/discovery/bmc-url.ts'
+import { createCrawlPort, scanPort } from '../drivers/discovery/crawl-port.ts'
 import { readGuestFiles } from '../drivers/kits/guest-files.ts'
 import { openBootFile } from '../drivers/kits/open-boot-file.ts'
 import { createImports } from '../drivers/layout/import.ts'
@@ -27,6 +29,7 @@ import { createGuestPort } from '../drivers/ssh/guest.ts'
 import { createBootStore } from '../drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
 import { openSqlite } from '../drivers/store/sqlite/database.ts'
+import { createDiscoveryStore } from '../drivers/store/sqlite/discovery.ts'
 import { createEventBus } from '../drivers/store/sqlite/events.ts'
 import { createImageStore } from '../drivers/store/sqlite/images.ts'
 import { createInventoryStore } from '../drivers/store/sqlite/inventories.ts'
@@ -47,6 +50,7 @@ import { createContainers, type ContainersService } from '../services/containers
 import { createExec } from '../services/containers/exec.ts'
 import { createSystem } from '../services/containers/system.ts'
 import { createSnapshots } from '../services/containers/snapshots.ts'
+import { createDiscovery } from '../services/discovery/discovery.ts'
 import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
 import { createMedia } from '../services/media/media.ts'
@@ -220,6 +224,15 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     leasedIp: (macs) => leasedIp(macs),
     now,
   })
+  const discovery = createDiscovery({
+    log,
+    now,
+    machines,
+    scanPort,
+    store: createDiscoveryStore(database.db, secrets),
+    crawlPort: createCrawlPort(log),
+    bmcUrl: bmcUrlOf,
+  })
   const agent = createAgent({ log, guest, boots, logs })
   containers = stack.use(
     createContainers({
@@ -284,6 +297,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     inventories,
     groups: createGroups(machineStore),
     staticDiscovery: createStaticDiscovery({ store: machineStore, readNodes: readNodesInThread, now }),
+    discovery,
     power,
     logs,
     images,

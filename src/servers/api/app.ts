@@ -6,6 +6,7 @@ import type { Log } from '../../base/log.ts'
 import { atimeRoutes, type AtimeRoutesDeps } from './atimes.ts'
 import { limitBodies } from './body.ts'
 import { containerRoutes, type ContainerRoutesDeps } from './containers.ts'
+import { discoveryRoutes, type DiscoveryRoutesDeps } from './discovery.ts'
 import { eventRoutes } from './events.ts'
 import { groupRoutes, type GroupRoutesDeps } from './groups.ts'
 import { imageRoutes, type ImageRoutesDeps } from './images.ts'
@@ -25,6 +26,7 @@ export interface ApiDeps
     AtimeRoutesDeps,
     ContainerRoutesDeps,
     GroupRoutesDeps,
+    DiscoveryRoutesDeps,
     ImageRoutesDeps,
     KitRoutesDeps,
     MachineRoutesDeps,
@@ -59,6 +61,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
   app.route('/v1', groupRoutes(deps))
   app.route('/v1', nodesFileRoutes(deps))
   app.route('/v1', machineBmcRoutes(deps))
+  app.route('/v1', discoveryRoutes(deps))
   app.route('/v1', imageRoutes(deps))
   app.route('/v1', profileRoutes(deps))
   app.route('/v1', kitRoutes(deps))

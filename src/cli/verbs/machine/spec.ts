@@ -90,7 +90,8 @@ export async function readBmcPassword(
   )
 }
 
-function readPasswordFile(session: Session, file: string): string {
+/** The first line of a file, or of standard input for `-`. @throws {AppError} invalid */
+export function readPasswordFile(session: Session, file: string): string {
   let text: string
   try {
     text = readFileSync(file === '-' ? 0 : resolve(session.io.cwd, file), 'utf8')
