@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { quietLog } from '../../src/base/log.ts'
+import { openBmc } from '../../src/drivers/bmc/open.ts'
 import { bmcUrlOf } from '../../src/drivers/discovery/bmc-url.ts'
 import { createCrawlPort, scanPort } from '../../src/drivers/discovery/crawl-port.ts'
 import { openSecretBox } from '../../src/drivers/secrets/secret-box.ts'
@@ -121,6 +122,10 @@ test('scan, crawl, import: a machine is made with the certificate that was seen 
   assert.equal(machine.uuid, '36383150-3630-584d-5130-313930323042')
   assert.equal(machine.memoryMiB, 65_536)
   assert.equal(machine.macs.length, 4)
+  assert.equal(machine.bmc, `redfish://admin@${address}/?fingerprint=${seen!.redfish!.fingerprint}`)
+  const password = await site.machineStore.bmcPassword(machine.id)
+  await using bmc = openBmc(machine.bmc!, password, quietLog)
+  assert.equal(await bmc.status(signal), 'off')
   assert.equal((await site.discovery.inventory('ncn-m003')).cpus[0]!.cores, 16)
   const stored = await site.database.db.selectFrom('discovered_bmc').selectAll().execute()
   assert.ok(stored[0]!.password !== null && !JSON.stringify(stored).includes('"secret"'))
@@ -190,8 +195,11 @@ test('import keeps the blades of one board apart that share a serial number', as
   await site.crawl({ bmcs: [sim.origin], trust: 'first-use' })
   const first = await site.take()
   assert.deepEqual(
-    first.steps.map(({ action }) => action),
-    ['add', 'add'],
+    first.steps.map(({ action, machine }) => [action, machine]),
+    [
+      ['add', '0040a683525f'],
+      ['add', '0040a6835260'],
+    ],
   )
   assert.ok(first.steps[0]!.changes.some((change) => change.includes('HA19340017 is not its own')))
   const again = await site.take()

@@ -3,7 +3,7 @@ import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { CrawlPort, CrawlTarget, ScanPort } from '../../services/discovery/ports.ts'
 import { createRedfishClient } from '../bmc/redfish/client.ts'
-import { parseFingerprint, type Trust } from '../bmc/redfish/trust.ts'
+import { Distrust, parseFingerprint, type Trust } from '../bmc/redfish/trust.ts'
 import { scanIpmi } from './ipmi-scan.ts'
 import { probeRedfish, readFingerprint } from './redfish-scan.ts'
 
@@ -19,12 +19,30 @@ export function createCrawlPort(log: Log): CrawlPort {
       const { origin, user, password } = target
       const client = createRedfishClient({ origin, user, password, log, trust: trustOf(target), tries: CRAWL_TRIES })
       return {
-        get: async (path, signal) => (await client.get(path, signal)).body,
+        async get(path, signal) {
+          try {
+            return (await client.get(path, signal)).body
+          } catch (error) {
+            throw error instanceof Distrust ? advised(error, target) : error
+          }
+        },
         [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
       }
     },
     fingerprint: (origin, signal) => readFingerprint(origin, FINGERPRINT_TIMEOUT_MS, signal),
   }
+}
+
+/** Which option of a crawl would help, in the place of what to write into a URL. */
+function advised(error: Distrust, { trust: { kind, fingerprint } }: CrawlTarget): AppError {
+  if (kind === 'first-use')
+    return new AppError(
+      error.code,
+      `${error.message.split(';', 1)[0]}; if its certificate was changed, bareboat discover forget takes the new one at the next scan`,
+    )
+  const seen = fingerprint === undefined ? '' : ` (SHA-256 ${fingerprint} at the scan)`
+  const help = `--trust first-use takes it${seen} and no other from then on; --ca names the authority that signs them here`
+  return new AppError(error.code, `${error.message.split('; compare', 1)[0]}; ${help}`)
 }
 
 function trustOf({ origin, trust: { kind, fingerprint, ca } }: CrawlTarget): Trust {

@@ -34,6 +34,8 @@ export async function importSystems(
   })
   const candidates = bmcs.flatMap((bmc) => bmc.systems.map((system) => ({ bmc, system })))
   const matches = matchSystems(known, candidates)
+  const serials = candidates.map(({ system }) => system.system.serial)
+  const isShared = ({ system: { serial } }: Inventory) => serials.filter((one) => one === serial).length > 1
   const taken = new Set(all.map(({ name }) => name))
   const steps: ImportStep[] = []
   for (const { candidate, machine, matchedBy, notes } of matches) {
@@ -58,10 +60,10 @@ export async function importSystems(
       steps.push({ ...where, action: 'skip', changes: notes, why })
       continue
     }
-    const spec = specOf(system, macs, freeName(system, macs[0]!, taken), url)
+    const spec = specOf(system, macs, freeName(system, macs[0]!, taken, isShared(system)), url)
     taken.add(spec.name)
     if (!dryRun) await add(spec, candidate)
-    steps.push({ ...where, action: 'add', machine: spec.name, changes: [`MAC ${macs.join(', ')}`, ...notes] })
+    steps.push({ ...where, action: 'add', machine: spec.name, changes: [...describe(undefined, spec), ...notes] })
   }
   return steps
 
@@ -116,10 +118,18 @@ function macsOf(system: Inventory): string[] {
   return [...new Set(nics.flatMap(({ mac }) => mac ?? []))].slice(0, MAX_MACS)
 }
 
-/** The name that its operating system has, else its serial number, else its MAC address: the first that is a name and free. */
-function freeName({ system: { hostName, serial } }: Inventory, mac: string, taken: ReadonlySet<string>): string {
+/**
+ * The name that its operating system has, else its serial number unless others have it too, else its MAC address: the first that is a
+ * name and free.
+ */
+function freeName(
+  { system: { hostName, serial } }: Inventory,
+  mac: string,
+  taken: ReadonlySet<string>,
+  isSerialShared: boolean,
+): string {
   const host = hostName?.split('.')[0]
-  const wishes = [host === 'localhost' ? undefined : host, serial, mac.replaceAll(':', '')]
+  const wishes = [host === 'localhost' ? undefined : host, isSerialShared ? undefined : serial, mac.replaceAll(':', '')]
   const found = wishes
     .map((wish) => wish?.toLowerCase())
     .find((wish) => wish !== undefined && machineName.safeParse(wish).success && !taken.has(wish))
@@ -131,8 +141,8 @@ function freeName({ system: { hostName, serial } }: Inventory, mac: string, take
   return found
 }
 
-function describe(machine: Machine, { macs, uuid, memoryMiB, bmc }: MachineChange): string[] {
-  const more = macs?.filter((mac) => !machine.macs.includes(mac)) ?? []
+function describe(machine: Machine | undefined, { macs, uuid, memoryMiB, bmc }: MachineChange): string[] {
+  const more = macs?.filter((mac) => !machine?.macs.includes(mac)) ?? []
   return [
     ...(more.length > 0 ? [`MAC ${more.join(', ')}`] : []),
     ...(uuid === undefined ? [] : [`UUID ${uuid}`]),

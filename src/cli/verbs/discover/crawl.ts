@@ -76,7 +76,7 @@ function rowOf(address: string, { system, cpus, memory, disks, nics, notes }: In
   return [
     address,
     system.serial ?? '',
-    [system.manufacturer, system.model].filter((text) => text !== undefined).join(' '),
+    modelOf(system),
     String(cpus.length),
     memory.totalMiB === undefined ? '' : `${memory.totalMiB}MiB`,
     String(disks.length),
@@ -84,6 +84,12 @@ function rowOf(address: string, { system, cpus, memory, disks, nics, notes }: In
     system.powerState ?? '',
     String(notes.length),
   ]
+}
+
+/** Some models begin with the name of their maker. */
+function modelOf({ manufacturer, model }: Inventory['system']): string {
+  if (manufacturer === undefined || model?.startsWith(manufacturer) === true) return model ?? ''
+  return model === undefined ? manufacturer : `${manufacturer} ${model}`
 }
 
 async function passwordOf(session: Session, { user, passwordFile }: Flags): Promise<string> {
