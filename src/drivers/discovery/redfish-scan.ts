@@ -1,6 +1,6 @@
 /** Asks one address whether it is a Redfish service: its root, which DSP0266 §13.3.1 lets everybody read. No credentials. */
 import { createHash } from 'node:crypto'
-import { isIP } from 'node:net'
+import { connect as connectTcp, isIP } from 'node:net'
 import { connect } from 'node:tls'
 import { AppError, WireError } from '../../base/errors.ts'
 import { asResource, textOf } from '../../formats/redfish/resource.ts'
@@ -17,6 +17,8 @@ export async function probeRedfish(
   { port, plainHttp, timeoutMs }: RedfishProbe,
   signal: AbortSignal,
 ): Promise<RedfishSeen | undefined> {
+  // Most addresses of a subnet are nobody's, and an HTTP client for each costs more than all else.
+  if (!(await isListening(address, port, timeoutMs, signal))) return undefined
   const scheme = plainHttp ? 'http' : 'https'
   const origin = new URL(`${scheme}://${isIP(address) === 6 ? `[${address}]` : address}:${port}`).origin
   try {
@@ -45,6 +47,24 @@ export async function probeRedfish(
     signal.throwIfAborted()
     if (error instanceof AppError || error instanceof WireError) return undefined
     throw error
+  }
+}
+
+/** Whether a TCP connection can be made. Rejects only with the signal's reason. */
+async function isListening(host: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  signal.throwIfAborted()
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>()
+  const socket = connectTcp({ host, port, timeout: timeoutMs })
+  const stop = () => reject(signal.reason)
+  signal.addEventListener('abort', stop)
+  socket.on('connect', () => resolve(true))
+  socket.on('timeout', () => resolve(false))
+  socket.on('error', () => resolve(false))
+  try {
+    return await promise
+  } finally {
+    signal.removeEventListener('abort', stop)
+    socket.destroy()
   }
 }
 
