@@ -230,6 +230,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     machines,
     scanPort,
     store: createDiscoveryStore(database.db, secrets),
+    inventories: createInventoryStore(database.db),
     crawlPort: createCrawlPort(log),
     bmcUrl: bmcUrlOf,
   })

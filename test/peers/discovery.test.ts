@@ -12,6 +12,7 @@ import { openSecretBox } from '../../src/drivers/secrets/secret-box.ts'
 import { openSqlite } from '../../src/drivers/store/sqlite/database.ts'
 import { createDiscoveryStore } from '../../src/drivers/store/sqlite/discovery.ts'
 import { createEventBus } from '../../src/drivers/store/sqlite/events.ts'
+import { createInventoryStore } from '../../src/drivers/store/sqlite/inventories.ts'
 import { createMachineStore } from '../../src/drivers/store/sqlite/machines.ts'
 import { siteMigrations, type SiteTables } from '../../src/drivers/store/sqlite/site.ts'
 import { crawlRequest, type DiscoveredBmc, importRequest, scanRequest } from '../../src/model/discovery.ts'
@@ -36,8 +37,18 @@ function openSite() {
   const machineStore = createMachineStore(database.db, createEventBus(database.db, now), secrets, now)
   const machines = createMachines({ store: machineStore, checkBmc: () => {}, leasedIp: () => undefined, now })
   const store = createDiscoveryStore(database.db, secrets)
+  const inventories = createInventoryStore(database.db)
   const crawlPort = createCrawlPort(quietLog)
-  const discovery = createDiscovery({ log: quietLog, now, store, scanPort, crawlPort, machines, bmcUrl: bmcUrlOf })
+  const discovery = createDiscovery({
+    log: quietLog,
+    now,
+    store,
+    inventories,
+    scanPort,
+    crawlPort,
+    machines,
+    bmcUrl: bmcUrlOf,
+  })
   const scan = async (request: object) => {
     const found = new Map<string, DiscoveredBmc>()
     for await (const bmc of discovery.scan(scanRequest.parse(request), signal)) found.set(bmc.address, bmc)

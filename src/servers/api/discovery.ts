@@ -75,7 +75,7 @@ export function discoveryRoutes({ discovery }: DiscoveryRoutesDeps): OpenAPIHono
     createRoute({
       method: 'get',
       path: '/machines/{name}/inventory',
-      summary: 'What is known of the hardware of a machine',
+      summary: 'What was last told of the hardware of a machine',
       request: { params: z.object({ name: z.string().max(256) }) },
       responses: answers(inventory, 'the inventory'),
     }),

@@ -14,6 +14,7 @@ import type {
   ScanRequest,
 } from '../../model/discovery.ts'
 import type { Inventory, InventoryFinding } from '../../model/inventory.ts'
+import type { InventoryStore } from '../machines/ports.ts'
 import type { MachinesService } from '../machines/machines.ts'
 import { makerOfDefault } from './default-passwords.ts'
 import { importSystems, type ImportDeps } from './import.ts'
@@ -26,6 +27,7 @@ export interface DiscoveryDeps {
   readonly log: Log
   readonly now: Now
   readonly store: DiscoveryStore
+  readonly inventories: InventoryStore
   readonly scanPort: ScanPort
   readonly crawlPort: CrawlPort
   readonly machines: MachinesService
@@ -41,7 +43,16 @@ interface Seen {
   readonly findings: readonly InventoryFinding[]
 }
 
-export function createDiscovery({ log, now, store, scanPort, crawlPort, machines, bmcUrl }: DiscoveryDeps) {
+export function createDiscovery({
+  log,
+  now,
+  store,
+  inventories,
+  scanPort,
+  crawlPort,
+  machines,
+  bmcUrl,
+}: DiscoveryDeps) {
   /** Puts what was just seen beside what is known. The first certificate stays: a new one is what an attacker would show. */
   async function remember(key: string, { redfish, ipmi, findings }: Seen): Promise<DiscoveredBmc> {
     const known = await store.get(key)
@@ -204,7 +215,7 @@ export function createDiscovery({ log, now, store, scanPort, crawlPort, machines
             `Cannot import BMC "${address}": it was not found or crawled; see: bareboat discover ls`,
           )
       const chosen = all.filter((bmc) => bmcs.length === 0 || bmcs.includes(bmc.address))
-      return { steps: await importSystems({ store, machines, bmcUrl }, chosen, dryRun), isDryRun: dryRun }
+      return { steps: await importSystems({ store, inventories, machines, bmcUrl }, chosen, dryRun), isDryRun: dryRun }
     },
 
     list: (): Promise<DiscoveredBmc[]> => store.list(),
@@ -215,10 +226,10 @@ export function createDiscovery({ log, now, store, scanPort, crawlPort, machines
         throw new AppError('not_found', `Cannot forget BMC "${address}": it is not known; see: bareboat discover ls`)
     },
 
-    /** What is known of a machine's hardware. @throws {AppError} not_found */
+    /** What was last told of a machine's hardware. @throws {AppError} not_found */
     async inventory(reference: string): Promise<Inventory> {
       const machine = await machines.get(reference)
-      const inventory = await store.inventory(machine.id)
+      const [inventory] = await inventories.of(machine.id)
       if (!inventory)
         throw new AppError(
           'not_found',

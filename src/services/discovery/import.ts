@@ -3,12 +3,14 @@ import { AppError } from '../../base/errors.ts'
 import type { DiscoveredBmc, ImportStep } from '../../model/discovery.ts'
 import type { Inventory } from '../../model/inventory.ts'
 import { type Machine, type MachineChange, type MachineSpec, name as machineName } from '../../model/machine.ts'
+import type { InventoryStore } from '../machines/ports.ts'
 import type { MachinesService } from '../machines/machines.ts'
 import { type Candidate, type Known, matchSystems } from './match.ts'
 import type { DiscoveryStore } from './ports.ts'
 
 export interface ImportDeps {
-  readonly store: DiscoveryStore
+  readonly store: Pick<DiscoveryStore, 'password'>
+  readonly inventories: InventoryStore
   readonly machines: Pick<MachinesService, 'list' | 'add' | 'change'>
   /** The URL that a machine's BMC driver takes for this system; undefined when no driver does. */
   readonly bmcUrl: (bmc: DiscoveredBmc, system: Inventory) => string | undefined
@@ -22,16 +24,13 @@ const MAX_MACS = 32
  * @throws {AppError} conflict before anything is changed
  */
 export async function importSystems(
-  { store, machines, bmcUrl }: ImportDeps,
+  { store, inventories, machines, bmcUrl }: ImportDeps,
   bmcs: readonly DiscoveredBmc[],
   dryRun: boolean,
 ): Promise<ImportStep[]> {
   const all = await machines.list()
-  const identities = new Map((await store.identities()).map((one) => [one.machineId, one]))
-  const known = all.map((machine): Known => {
-    const said = identities.get(machine.id)
-    return { ...machine, serial: said?.serial, uuid: machine.uuid ?? said?.uuid }
-  })
+  const ofSerial = await inventories.serials()
+  const known = all.map((machine): Known => ({ ...machine, serial: ofSerial.get(machine.id), uuid: machine.uuid }))
   const candidates = bmcs.flatMap((bmc) => bmc.systems.map((system) => ({ bmc, system })))
   const matches = matchSystems(known, candidates)
   const serials = candidates.map(({ system }) => system.system.serial)
@@ -70,14 +69,14 @@ export async function importSystems(
   async function add(spec: MachineSpec, { bmc, system }: Candidate): Promise<void> {
     const bmcPassword = spec.bmc === undefined ? undefined : await store.password(bmc.address)
     const machine = await machines.add({ ...spec, ...(bmcPassword === undefined ? {} : { bmcPassword }) })
-    await store.putInventory(machine.id, system)
+    await inventories.put(machine.id, system)
   }
 
   async function update(machine: Machine, change: MachineChange, { bmc, system }: Candidate): Promise<void> {
     const bmcPassword = change.bmc === undefined ? undefined : await store.password(bmc.address)
     if (Object.keys(change).length > 0)
       await machines.change(machine.id, { ...change, ...(bmcPassword === undefined ? {} : { bmcPassword }) })
-    await store.putInventory(machine.id, system)
+    await inventories.put(machine.id, system)
   }
 }
 

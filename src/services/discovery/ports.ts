@@ -1,7 +1,7 @@
 /** What discovery needs of the outside. */
 import type { RedfishGet } from '../../formats/redfish/walk.ts'
 import type { BmcTrust, DiscoveredBmc, IpmiSeen, RedfishSeen } from '../../model/discovery.ts'
-import type { Inventory, InventoryFinding } from '../../model/inventory.ts'
+import type { InventoryFinding } from '../../model/inventory.ts'
 
 /** Asks addresses, without any credentials, whether a BMC is there. */
 export interface ScanPort {
@@ -40,7 +40,7 @@ export interface CrawlSession extends AsyncDisposable {
   readonly get: (path: string, signal: AbortSignal) => ReturnType<RedfishGet>
 }
 
-/** BMCs that were found, and the inventories of machines. */
+/** BMCs that were found. */
 export interface DiscoveryStore {
   /** Puts a BMC in the place of what was known of this address. @param password sealed before it is stored; undefined keeps the one that is there */
   put(bmc: DiscoveredBmc, password?: string): Promise<void>
@@ -49,9 +49,4 @@ export interface DiscoveryStore {
   /** In the clear; only to hand it on to the machine that is made of it. */
   password(address: string): Promise<string | undefined>
   remove(address: string): Promise<boolean>
-
-  putInventory(machineId: string, inventory: Inventory): Promise<void>
-  inventory(machineId: string): Promise<Inventory | undefined>
-  /** Serial number and UUID of every machine that has an inventory. */
-  identities(): Promise<{ machineId: string; serial: string | undefined; uuid: string | undefined }[]>
 }

@@ -1,7 +1,6 @@
-/** BMCs that were found, and inventories of machines, in SQLite. */
+/** BMCs that were found, in SQLite. */
 import type { Kysely } from 'kysely'
 import { discoveredBmc } from '../../../model/discovery.ts'
-import { inventory } from '../../../model/inventory.ts'
 import type { DiscoveryStore } from '../../../services/discovery/ports.ts'
 import type { SecretBox } from '../../../services/ports.ts'
 import type { Migration } from './database.ts'
@@ -14,30 +13,19 @@ export interface DiscoveryTables {
     /** Sealed. */
     password: string | null
   }
-  machine_inventory: {
-    machine_id: string
-    /** Inventory as JSON. */
-    record: string
-    at: number
-  }
 }
 
 export const discoveryMigrations: readonly Migration[] = [
   {
     name: '003-discovery',
-    statements: [
-      `CREATE TABLE discovered_bmc (address TEXT PRIMARY KEY, record TEXT NOT NULL, password TEXT) STRICT`,
-      `CREATE TABLE machine_inventory (machine_id TEXT PRIMARY KEY REFERENCES machine(id) ON DELETE CASCADE,
-        record TEXT NOT NULL, at INTEGER NOT NULL) STRICT`,
-    ],
+    statements: [`CREATE TABLE discovered_bmc (address TEXT PRIMARY KEY, record TEXT NOT NULL, password TEXT) STRICT`],
   },
 ]
 
-/** @param db of a database that has `coreMigrations` and `discoveryMigrations` */
+/** @param db of a database that has `discoveryMigrations` */
 export function createDiscoveryStore(db: Kysely<DiscoveryTables>, secrets: SecretBox): DiscoveryStore {
   const context = (address: string) => `discovered BMC ${address} password`
   const read = (record: string) => discoveredBmc.parse(JSON.parse(record))
-  const inventoryOf = (record: string) => inventory.parse(JSON.parse(record))
 
   return {
     async put(bmc, password) {
@@ -75,29 +63,6 @@ export function createDiscoveryStore(db: Kysely<DiscoveryTables>, secrets: Secre
         .where('address', '=', address)
         .executeTakeFirstOrThrow()
       return numDeletedRows > 0n
-    },
-    async putInventory(machineId, what) {
-      const row = { machine_id: machineId, record: JSON.stringify(what), at: what.at }
-      await db
-        .insertInto('machine_inventory')
-        .values(row)
-        .onConflict((conflict) => conflict.column('machine_id').doUpdateSet(row))
-        .execute()
-    },
-    async inventory(machineId) {
-      const row = await db
-        .selectFrom('machine_inventory')
-        .select('record')
-        .where('machine_id', '=', machineId)
-        .executeTakeFirst()
-      return row && inventoryOf(row.record)
-    },
-    async identities() {
-      const rows = await db.selectFrom('machine_inventory').select(['machine_id', 'record']).execute()
-      return rows.map(({ machine_id: machineId, record }) => {
-        const { serial, uuid } = inventoryOf(record).system
-        return { machineId, serial, uuid }
-      })
     },
   }
 }
