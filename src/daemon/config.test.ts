@@ -55,6 +55,10 @@ test('readConfig says which key is wrong and what it should be', () => {
 })
 
 test('readConfig: a console of no files or no bytes cannot be kept', () => {
+  assert.throws(
+    () => readConfig({ consoleRecord: 'never' }, undefined, env, 1000),
+    /config key consoleRecord: "never" is not powered, always, containers/,
+  )
   for (const key of ['consoleFiles', 'consoleFileMib'])
     assert.throws(
       () => readConfig({ [key]: '0' }, undefined, env, 1000),

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { AppError, systemCode } from '../base/errors.ts'
 import type { ConfigEntry } from '../model/api.ts'
+import { CONSOLE_RECORD } from './console-recording.ts'
 import { defaultSocketPath, stateHome, type Environment } from '../model/paths.ts'
 
 interface Key {
@@ -85,6 +86,12 @@ export const KEYS = {
   egress: { env: 'BAREBOAT_EGRESS', kind: 'text', means: 'unix socket of a forward proxy to registries' },
   debianMirror: { env: 'BAREBOAT_DEBIAN_MIRROR', kind: 'text', means: 'Debian archive that kits are built from' },
   kernelParams: { env: 'BAREBOAT_KERNEL_PARAMS', kind: 'list', means: 'kernel parameters of every boot' },
+  consoleRecord: {
+    env: 'BAREBOAT_CONSOLE_RECORD',
+    kind: 'text',
+    means:
+      'consoles that are recorded: powered (of machines that Bareboat has switched on), always, or containers (of theirs alone)',
+  },
   consoleFileMib: {
     env: 'BAREBOAT_CONSOLE_FILE_MIB',
     kind: 'count',
@@ -149,6 +156,8 @@ export function readConfig(
   }
   const config = Object.freeze(values) as Config
   if (!LOG_LEVELS.includes(config.logLevel)) throw wrong('logLevel', config.logLevel, LOG_LEVELS.join(', '))
+  if (!CONSOLE_RECORD.some((mode) => mode === config.consoleRecord))
+    throw wrong('consoleRecord', config.consoleRecord, CONSOLE_RECORD.join(', '))
   for (const name of ['consoleFileMib', 'consoleFiles'] as const)
     if (config[name] === 0) throw wrong(name, 0, 'a number from 1 to 64')
   return { config, entries }
@@ -184,6 +193,7 @@ function defaultsFor(env: Environment, uid: number): Config {
     egress: '',
     debianMirror: 'http://deb.debian.org/debian',
     kernelParams: ['console=tty0', 'console=ttyS0,115200', 'quiet'],
+    consoleRecord: 'powered',
     consoleFileMib: 8,
     consoleFiles: 4,
     logLevel: 'info',

@@ -64,6 +64,7 @@ import { createStoreCare } from '../services/store/care.ts'
 import type { EffectiveConfig } from './config.ts'
 import { findInterface } from './interface.ts'
 import { openNfs } from './nfs.ts'
+import { createConsoleRecording, type ConsoleRecord } from './console-recording.ts'
 import { openNetwork } from './network.ts'
 import { registryConfig } from './registry-config.ts'
 import { NBD_CONNECTIONS, openRoots } from './roots.ts'
@@ -127,12 +128,22 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   let leasedIp: (macs: readonly string[]) => string | undefined = () => undefined
   const guest = createGuestPort(log)
   const bmcSessions = new SessionBudget(MAX_BMC_SESSIONS)
+  const intents = createIntentStore(database.db, now)
+  const recording = createConsoleRecording({
+    mode: config.consoleRecord as ConsoleRecord,
+    log,
+    console: () => console,
+    machines: machineStore.list,
+    machineById: machineStore.byId,
+    switchedOn: intents.switchedOn,
+  })
   const power = stack.use(
     createPower({
       log,
       now,
       events,
-      intents: createIntentStore(database.db, now),
+      intents,
+      ...(recording.power ? { recording: recording.power } : {}),
       passwordOf: machineStore.bmcPassword,
       system: createSystem({ guest, boots, leasedIp: (macs) => leasedIp(macs), presenceOf }),
       openBmc: ({ bmc, name, macs }, password) =>
@@ -152,7 +163,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   stack.defer(
     events.listen((event) => {
       if (event.kind !== 'machine') return
-      const work = [directory.refresh(), ...(event.action === 'destroy' ? [forget(event.subjectId)] : [])]
+      const isGone = event.action === 'destroy'
+      const work = [directory.refresh(), (isGone ? forget : recording.changed)(event.subjectId)]
       Promise.all(work).catch((error: unknown) => log.error('machine change not followed', { error: explain(error) }))
     }),
   )
@@ -350,6 +362,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     return LIVE.includes(container.state) ? 'live' : 'over'
   })
   await containers.resume()
+  await recording.resume()
   await runTasks(tasks, signal, () => {
     isReady = true
     log.info('ready', { socket: config.socket, interface: iface?.name, address: iface?.address })

@@ -17,6 +17,14 @@ export interface IntentStore {
   end(intentId: number, result: { state: 'done' } | { state: 'failed'; cause: string }): Promise<void>
   /** Intents whose outcome nobody has seen: a daemon left them behind when it ended. */
   unfinished(): Promise<PowerIntent[]>
+  /** Machines that were switched on last, as far as we know: the last action on them that was done. */
+  switchedOn(): Promise<string[]>
+}
+
+/** Records what machines say from the moment that they are switched on. Neither of the two waits for a BMC, or throws. */
+export interface PowerRecording {
+  begin(machine: StoredMachine): Promise<void>
+  end(machineId: string): void
 }
 
 /** What runs on a machine, as far as it can be reached without a BMC: eyes and off-switch of machines whose BMC can only switch on. */

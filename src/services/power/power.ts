@@ -12,7 +12,7 @@ import type { Log } from '../../base/log.ts'
 import type { EventBus } from '../ports.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { BmcHardware, BmcPort, BootOverride, PowerAction, PowerState } from './power-port.ts'
-import type { IntentStore, PowerIntent, SystemPort } from './ports.ts'
+import type { IntentStore, PowerIntent, PowerRecording, SystemPort } from './ports.ts'
 import { createUnseenPower } from './unseen.ts'
 
 export interface PowerDeps {
@@ -24,6 +24,8 @@ export interface PowerDeps {
   readonly passwordOf: (machineId: string) => Promise<string | undefined>
   readonly system: SystemPort
   readonly now: Now
+  /** Undefined: nothing is recorded. */
+  readonly recording?: PowerRecording
   /** How long a BMC may take to show the effect of a command that it took, milliseconds. */
   readonly settleMs?: number
   /** See unseen.ts. */
@@ -46,16 +48,8 @@ const STATUS_DEADLINE_MS = 15_000
 const SETTLE_MS = 15_000
 const SETTLE_POLL_MS = 500
 
-export function createPower({
-  log,
-  intents,
-  events,
-  openBmc,
-  passwordOf,
-  now,
-  settleMs = SETTLE_MS,
-  ...deps
-}: PowerDeps) {
+export function createPower(deps: PowerDeps) {
+  const { log, intents, events, openBmc, passwordOf, now, recording, settleMs = SETTLE_MS } = deps
   const unseen = createUnseenPower({ ...deps.unseen, system: deps.system, now })
   const ports = new Map<string, { readonly key: string; readonly port: BmcPort }>()
   /** The last intent of an earlier daemon whose outcome nobody has seen, by machine. */
@@ -136,6 +130,8 @@ export function createPower({
       const deadline = within(isBySystem ? SYSTEM_OFF_DEADLINE_MS : ACTION_DEADLINE_MS, signal)
       await settle(machine, port, deadline)
       const intent = await intents.begin({ machineId: machine.id, action, ...(containerId ? { containerId } : {}) })
+      const isOn = action === 'on' || action === 'cycle'
+      if (isOn) await recording?.begin(machine)
       try {
         if (isBySystem) await unseen.off(machine, unknownIsOff, deadline)
         else await port.set(action, deadline)
@@ -151,6 +147,7 @@ export function createPower({
         )
       }
       await intents.end(intent.intentId, { state: 'done' })
+      if (!isOn) recording?.end(machine.id)
       log.info('power changed', { machine: machine.name, action })
       await events.publish({
         kind: 'machine',

@@ -32,6 +32,20 @@ export function createIntentStore(db: Kysely<Tables>, now: Now): IntentStore {
         .where('id', '=', intentId)
         .execute()
     },
+    async switchedOn() {
+      const last = db
+        .selectFrom('power_intent')
+        .select((table) => table.fn.max('id').as('id'))
+        .where('state', '=', 'done')
+        .groupBy('machine_id')
+      const rows = await db
+        .selectFrom('power_intent')
+        .select('machine_id')
+        .where('id', 'in', last)
+        .where('action', 'in', ['on', 'cycle'])
+        .execute()
+      return rows.map((row) => row.machine_id)
+    },
     async unfinished() {
       const rows = await db.selectFrom('power_intent').selectAll().where('ended_at', 'is', null).orderBy('id').execute()
       return rows.map((row): PowerIntent => ({
