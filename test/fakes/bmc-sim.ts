@@ -96,6 +96,10 @@ export interface Misbehaviour {
   readonly ignoresBootOptions?: boolean
   /** Says nothing to an Open Session request with a suite that it lacks, instead of refusing. */
   readonly silentOnSuites?: boolean
+  /** Does not tell a session that another one has taken its console. */
+  readonly takesSilently?: boolean
+  /** Cannot say which session has the console. */
+  readonly tellsNoHolder?: boolean
   /** Answers the first so many requests of each session with "busy". */
   readonly busyAnswers?: number
 }
@@ -431,10 +435,13 @@ export class BmcSim implements AsyncDisposable {
     }
     if (is(c.deactivatePayload)) {
       if (!this.#sol) return 0x80
-      if (this.#sol.session !== session) this.#solPacket(this.#sol, { sequence: 0, flags: SOL_STATUS.deactivated })
+      if (this.#sol.session !== session && !this.#options.takesSilently)
+        this.#solPacket(this.#sol, { sequence: 0, flags: SOL_STATUS.deactivated })
       this.#endSol()
       return new Uint8Array()
     }
+    if (is(c.getPayloadInstanceInfo) && !this.#options.tellsNoHolder)
+      return c.getPayloadInstanceInfo.answer.write({ sessionId: this.#sol?.session.id ?? 0 })
     if (is(c.getPayloadActivationStatus))
       return c.getPayloadActivationStatus.answer.write({ instanceCount: 1, activeInstances: this.#sol ? 1 : 0 })
     return COMPLETION.unknownCommand

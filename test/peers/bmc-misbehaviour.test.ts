@@ -6,6 +6,7 @@ import { quietLog } from '../../src/base/log.ts'
 import { createIpmiBmc, type IpmiBmcOptions } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
 import { openSolConsole } from '../../src/drivers/bmc/ipmi/sol-console.ts'
 import { SessionBudget } from '../../src/drivers/bmc/ipmi/session-budget.ts'
+import type { BmcConsole } from '../../src/services/power/power-port.ts'
 import { startBmcSim, type BmcSimOptions } from '../fakes/bmc-sim.ts'
 
 const patience = { offMs: 20, pollMs: 50, deadlineMs: 8000 }
@@ -220,22 +221,36 @@ test('the console: a break arrives, takeover ends the first with an error, dispo
   assert.equal(it.sim.sessions, 0)
 })
 
-test('the console: one that the BMC ends without a word is noticed, while its session lives', async () => {
-  await using it = await rig({})
-  const where = { host: '127.0.0.1', port: it.sim.port, address: `127.0.0.1:${it.sim.port}`, log: quietLog }
+for (const tellsNoHolder of [false, true])
+  test(`the console: one that the BMC ends without a word is noticed${tellsNoHolder ? ', by whether any is active' : ''}`, async () => {
+    await using it = await rig({ tellsNoHolder })
+    await using console = await openWatched(it.sim.port)
+    it.sim.say('hello')
+    assert.equal((await readUntil(console, 5)).toString(), 'hello')
+    it.sim.forgetConsole()
+    await assert.rejects(readUntil(console, 1), { code: 'conflict', message: /the BMC ended it/ })
+    assert.equal(it.sim.sessions, 1)
+  })
+
+test('the console: one that another session has taken without a word is noticed', async () => {
+  await using it = await rig({ takesSilently: true })
+  await using console = await openWatched(it.sim.port)
+  await using other = await it.bmc.console!({ takeOver: true })
+  await assert.rejects(readUntil(console, 1), { code: 'conflict', message: /another session may have taken it/ })
+  it.sim.say('hello')
+  assert.equal((await readUntil(other, 5)).toString(), 'hello')
+})
+
+function openWatched(port: number): Promise<BmcConsole> {
+  const where = { host: '127.0.0.1', port, address: `127.0.0.1:${port}`, log: quietLog }
   const who = {
     user: 'admin',
     password: Buffer.from('secret'),
     cipherSuites: [17],
     privilege: 'administrator',
   } as const
-  await using console = await openSolConsole({ ...where, ...who }, { takeOver: false, keepAliveMs: 20 })
-  it.sim.say('hello')
-  assert.equal((await readUntil(console, 5)).toString(), 'hello')
-  it.sim.forgetConsole()
-  await assert.rejects(readUntil(console, 1), { code: 'conflict', message: /the BMC ended it/ })
-  assert.equal(it.sim.sessions, 1)
-})
+  return openSolConsole({ ...where, ...who }, { takeOver: false, keepAliveMs: 20 })
+}
 
 async function readUntil(console: AsyncIterable<Uint8Array>, lengthBytes: number): Promise<Buffer> {
   const parts: Uint8Array[] = []

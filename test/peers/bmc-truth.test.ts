@@ -183,5 +183,6 @@ function memoryIntents(): IntentStore {
     async unfinished() {
       return [...open.values()]
     },
+    switchedOn: async () => [],
   }
 }

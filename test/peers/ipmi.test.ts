@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { poll } from '../../src/base/clock.ts'
 import { quietLog, type Log } from '../../src/base/log.ts'
 import { createIpmiBmc, type IpmiBmcOptions } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
+import { openSolConsole } from '../../src/drivers/bmc/ipmi/sol-console.ts'
 import type { BmcConsole } from '../../src/services/power/power-port.ts'
 import { startBmcSim } from '../fakes/bmc-sim.ts'
 import { hasProgram, startIpmiSim } from '../fakes/ipmi-sim.ts'
@@ -82,6 +83,27 @@ suite('our driver and ipmi_sim', needs('ipmi_sim'), () => {
       assert.ok((await echo(second, 'again')).includes('again'))
     },
   )
+
+  test('ipmi_sim tells the session that has lost its console nothing: it is asked', { timeout: 30_000 }, async () => {
+    await using sim = await startIpmiSim()
+    const address = `127.0.0.1:${sim.port}`
+    await using first = await openSolConsole(
+      {
+        ...{ host: '127.0.0.1', port: sim.port, address, log: quietLog },
+        ...{ user: 'admin', password: Buffer.from('secret'), cipherSuites: [3], privilege: 'administrator' },
+      },
+      { takeOver: false, keepAliveMs: 50 },
+    )
+    await using bmc = open(sim.port)
+    await using second = await bmc.console!({ takeOver: true })
+    await assert.rejects(
+      async () => {
+        for await (const _ of first);
+      },
+      { code: 'conflict', message: /another session may have taken it/ },
+    )
+    assert.ok((await echo(second, 'again')).includes('again'))
+  })
 
   test('ipmi_sim that stops answering is "unreachable" with address and tries', async () => {
     const sim = await startIpmiSim()

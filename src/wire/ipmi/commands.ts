@@ -248,6 +248,19 @@ const activationStatus: Codec<{ instanceCount: number; activeInstances: number }
   write: (a) => new Writer().u8(a.instanceCount).u16le(a.activeInstances).done(),
 }
 
+const instanceRequest: Codec<{ payloadType: number; instance: number }> = {
+  read(bytes) {
+    const r = new Reader(bytes, 'Get Payload Instance Info')
+    return { payloadType: r.u8('payload type'), instance: r.u8('instance') }
+  },
+  write: (q) => new Writer().u8(q.payloadType).u8(q.instance).done(),
+}
+/** The session that an instance is active on, 0 when on none; what follows depends on the payload. */
+const instanceInfo: Codec<{ sessionId: number }> = {
+  read: (bytes) => ({ sessionId: new Reader(bytes, 'Get Payload Instance Info').u32le('session id') }),
+  write: (a) => new Writer().u32le(a.sessionId).bytes(new Uint8Array(8)).done(),
+}
+
 const { app, chassis } = NET_FN
 
 export const COMMANDS = {
@@ -286,6 +299,16 @@ export const COMMANDS = {
     '§24.4',
     oneByte('payload type'),
     activationStatus,
+  ),
+  getPayloadInstanceInfo: command(
+    'Get Payload Instance Info',
+    app,
+    0x4b,
+    'user',
+    true,
+    '§24.5',
+    instanceRequest,
+    instanceInfo,
   ),
   getChannelCipherSuites: command(
     'Get Channel Cipher Suites',

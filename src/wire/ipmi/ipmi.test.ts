@@ -168,6 +168,11 @@ const answers = [
     hex: '00000000' + '4000' + '4000' + '6f02' + 'ffff',
     value: { inboundBytes: 64, outboundBytes: 64, port: 623 },
   },
+  {
+    command: COMMANDS.getPayloadInstanceInfo,
+    hex: '820000000000000000000000',
+    value: { sessionId: 0x82 },
+  },
   { command: COMMANDS.getPayloadActivationStatus, hex: '010100', value: { instanceCount: 1, activeInstances: 1 } },
   {
     command: COMMANDS.getBootOption,

@@ -52,8 +52,7 @@ export async function openSolConsole(
     const activation = await activate(session, options.address, takeOver, signal)
     const console = new SolConsole(session, options, activation)
     stack.use(console)
-    // One that does not see itself that it is active cannot be asked whether it still is.
-    console.keepAlive(keepAliveMs, await isTaken(session, signal))
+    console.keepAlive(keepAliveMs, await ownership(session, signal))
     stack.move()
     return console
   } catch (cause) {
@@ -103,6 +102,27 @@ async function isTaken(session: IpmiSession, signal?: AbortSignal): Promise<bool
 async function readActive(session: IpmiSession, signal?: AbortSignal): Promise<boolean> {
   const status = await session.request(COMMANDS.getPayloadActivationStatus, PAYLOAD_SOL, { signal })
   return (status.activeInstances & (1 << (INSTANCE - 1))) !== 0
+}
+
+type IsOurs = () => Promise<boolean>
+
+/**
+ * How to ask whether the console that has just been activated is still ours, as this BMC can tell: by the session that has it, by
+ * whether any has, or not at all.
+ */
+async function ownership(session: IpmiSession, signal?: AbortSignal): Promise<IsOurs | undefined> {
+  const readHolder = async (by?: AbortSignal): Promise<number> => {
+    const question = { payloadType: PAYLOAD_SOL, instance: INSTANCE }
+    return (await session.request(COMMANDS.getPayloadInstanceInfo, question, { signal: by })).sessionId
+  }
+  let holder = 0
+  try {
+    holder = await readHolder(signal)
+  } catch (error) {
+    if (!(error instanceof CompletionError || error instanceof WireError)) throw error
+  }
+  if (holder !== 0) return async () => (await readHolder()) === holder
+  return (await isTaken(session, signal)) ? () => readActive(session) : undefined
 }
 
 async function deactivate(session: IpmiSession, signal?: AbortSignal): Promise<void> {
@@ -159,10 +179,8 @@ class SolConsole implements BmcConsole {
     session.onSol = (payload) => this.#onPacket(parseSol(payload))
   }
 
-  /** @param reportsItself the BMC says that the console is active, and so will say when it is not */
-  keepAlive(everyMs: number, reportsItself: boolean): void {
-    if (!this.#over.signal.aborted)
-      this.#keepAlive = setInterval(() => void this.#keepAliveOnce(reportsItself), everyMs)
+  keepAlive(everyMs: number, isOurs: IsOurs | undefined): void {
+    if (!this.#over.signal.aborted) this.#keepAlive = setInterval(() => void this.#keepAliveOnce(isOurs), everyMs)
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
@@ -278,11 +296,11 @@ class SolConsole implements BmcConsole {
     this.#wake?.()
   }
 
-  /** Keeps the session, and looks whether the console is still on: a BMC may end it without a word, e.g. when the machine is reset. */
-  async #keepAliveOnce(reportsItself: boolean): Promise<void> {
+  /** Keeps the session, and looks whether the console is still on: a BMC may end it, or give it to another session, without a word. */
+  async #keepAliveOnce(isOurs: IsOurs | undefined): Promise<void> {
     try {
-      if (!reportsItself) await this.#session.request(COMMANDS.getDeviceId, undefined)
-      else if (!(await readActive(this.#session))) this.#fail(this.#ended())
+      if (!isOurs) await this.#session.request(COMMANDS.getDeviceId, undefined)
+      else if (!(await isOurs())) this.#fail(this.#ended())
     } catch (cause) {
       if (this.#over.signal.aborted || cause instanceof CompletionError || cause instanceof WireError) return
       this.#fail(
