@@ -240,7 +240,7 @@ function readGroups(fields: Fields, remarks: Remarks): readonly string[] | undef
 
 const GROUP_MEANS = 'the name of a group: letters, digits, _ . : - after a letter or digit, at most 128'
 
-export function referenceOf(bmc: BmcEntry): string {
+function referenceOf(bmc: BmcEntry): string {
   return bmc.name ?? bmc.xname ?? bmc.mac ?? ''
 }
 

@@ -1,6 +1,6 @@
 /** A nodes file of entries: what `parseNodes` reads back as the same. */
 import { stringify } from 'yaml'
-import { referenceOf, type BmcEntry, type NodeEntry } from './nodes.ts'
+import type { BmcEntry, NodeEntry } from './nodes.ts'
 
 /** A node as it is written; its line is the reader's. */
 export type NodeValue = Omit<NodeEntry, 'line' | 'bmc' | 'interfaces'> & {
@@ -13,26 +13,44 @@ export type NodeValue = Omit<NodeEntry, 'line' | 'bmc' | 'interfaces'> & {
  * list has no place for.
  */
 export function serializeNodes(nodes: readonly NodeValue[], format: 'yaml' | 'json'): string {
-  const isNamed = nodes.some(({ bmc }) => bmc?.name !== undefined || bmc?.xname !== undefined)
-  const document = isNamed ? withBmcs(nodes) : nodes.map((node) => nodeFields(node, ownBmc(node)))
-  return format === 'json'
-    ? `${JSON.stringify(document, null, 2)}\n`
-    : stringify(document, { indentSeq: false, lineWidth: 0 })
+  return [...nodesText(nodes, format)].join('')
 }
 
-function withBmcs(nodes: readonly NodeValue[]): object {
+/** The same in pieces, since the text of thousands of nodes takes seconds. */
+export function* nodesText(nodes: readonly NodeValue[], format: 'yaml' | 'json'): Generator<string> {
   const bmcs = new Map<string, object>()
-  const values = nodes.map((node) => {
-    const { bmc } = node
-    if (bmc?.name === undefined && bmc?.xname === undefined) return nodeFields(node, ownBmc(node))
-    const reference = referenceOf({ line: 0, ...bmc })
-    bmcs.set(reference, defined({ name: bmc.name, xname: bmc.xname, mac: bmc.mac, ip: bmc.ip, fqdn: bmc.fqdn }))
-    return nodeFields(node, { bmc: reference })
-  })
-  return { bmcs: [...bmcs.values()], nodes: values }
+  for (const { bmc } of nodes) {
+    const reference = bmc && namedBy(bmc)
+    if (reference !== undefined)
+      bmcs.set(reference, defined({ name: bmc?.name, xname: bmc?.xname, mac: bmc?.mac, ip: bmc?.ip, fqdn: bmc?.fqdn }))
+  }
+  const values = nodes.map((node) => nodeFields(node, ownBmc(node)))
+  if (format === 'json') {
+    const document = bmcs.size === 0 ? values : { bmcs: [...bmcs.values()], nodes: values }
+    yield `${JSON.stringify(document, null, 2)}\n`
+    return
+  }
+  if (bmcs.size > 0) {
+    yield 'bmcs:\n'
+    for (const bmc of bmcs.values()) yield item(bmc)
+    yield 'nodes:\n'
+  }
+  for (const value of values) yield item(value)
+  if (values.length === 0) yield '[]\n'
+}
+
+/** One item of a list that is not indented. */
+function item(value: object): string {
+  return stringify([value], { indentSeq: false, lineWidth: 0, aliasDuplicateObjects: false })
+}
+
+function namedBy(bmc: Omit<BmcEntry, 'line'>): string | undefined {
+  return bmc.name ?? bmc.xname
 }
 
 function ownBmc({ bmc }: NodeValue): object {
+  const reference = bmc && namedBy(bmc)
+  if (reference !== undefined) return { bmc: reference }
   return defined({ bmc_mac: bmc?.mac, bmc_ip: bmc?.ip, bmc_fqdn: bmc?.fqdn })
 }
 

@@ -138,6 +138,13 @@ const refused = [
     error: /address 10.0.0.77 of machine "z" belongs to machine "m" already/,
   },
 ]
+test('planStatic refuses a BMC that is another by the same name', () => {
+  const machines = after(BMCS_AND_NODES, [])
+  const text = `bmcs: [{name: bmc01, mac: '02:00:00:00:00:0f'}]
+nodes: [{name: z, bmc: bmc01, interfaces: [{mac_addr: '02:00:00:00:00:99'}]}]`
+  assert.throws(() => plan(text, machines), /BMC "bmc01" of machine "z" is another than that of machine "node01"/)
+})
+
 for (const { name, text, error } of refused)
   test(`planStatic refuses ${name}`, () => {
     assert.throws(

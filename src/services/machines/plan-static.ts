@@ -92,8 +92,17 @@ function interfaceText({ mac, addresses }: MachineInterface): string {
 /** What two machines would both have. */
 function sharedBy(machines: readonly StoredMachine[]): string[] {
   const owners = new Map<string, string>()
+  const bmcs = new Map<string, StoredMachine>()
   const faults: string[] = []
   for (const machine of machines) {
+    // By its name a BMC is one, for every machine that it serves.
+    const { bmcName, bmcXname } = machine
+    for (const named of new Set([bmcName, bmcXname])) {
+      const other = named === undefined ? undefined : bmcs.get(named)
+      if (named !== undefined && !other) bmcs.set(named, machine)
+      if (other && !isDeepStrictEqual(toNode(other).bmc, toNode(machine).bmc))
+        faults.push(`BMC "${named}" of machine "${machine.name}" is another than that of machine "${other.name}"`)
+    }
     const keys = [...keysOf(machine), ...machine.macs.map(macKey)].map(({ key }) => key)
     for (const key of [...keys, ...addressesOf(machine).map((address) => `address ${address}`)]) {
       const owner = owners.get(key)

@@ -1,13 +1,14 @@
 /** Static discovery: a nodes file held against what is known, and what it changes there. */
+import { setImmediate } from 'node:timers/promises'
 import type { Now } from '../../base/clock.ts'
 import { AppError, WireError } from '../../base/errors.ts'
 import type { NodesFile } from '../../formats/nodes/nodes.ts'
-import { serializeNodes } from '../../formats/nodes/write.ts'
+import { nodesText } from '../../formats/nodes/write.ts'
 import type { StaticReport } from '../../model/nodes.ts'
 import { machineCalled } from '../../model/machine.ts'
 import { toNode } from './node-fields.ts'
 import { planStatic } from './plan-static.ts'
-import type { Roster, RosterChange, MachineStore, StoredMachine } from './ports.ts'
+import type { MachineStore, Roster, RosterChange, StoredMachine } from './ports.ts'
 
 export interface StaticDeps {
   readonly store: MachineStore
@@ -61,7 +62,12 @@ export function createStaticDiscovery({ store, readNodes, now }: StaticDeps) {
         return machine
       })
       const machines = references.length === 0 ? all.toSorted(byNidAndName) : named
-      return serializeNodes(machines.map(toNode), format)
+      const parts: string[] = []
+      for (const part of nodesText(machines.map(toNode), format)) {
+        // Making the text takes long enough for others to wait.
+        if (parts.push(part) % 50 === 0) await setImmediate()
+      }
+      return parts.join('')
     },
   }
 }

@@ -1,9 +1,10 @@
 /** Machines in SQLite. */
+import { setImmediate } from 'node:timers/promises'
 import type { Kysely, Transaction } from 'kysely'
 import type { Now } from '../../../base/clock.ts'
 import { AppError } from '../../../base/errors.ts'
 import { LIVE } from '../../../model/container.ts'
-import type { NewEvent } from '../../../model/event.ts'
+import type { Event, NewEvent } from '../../../model/event.ts'
 import { addressesOf } from '../../../model/addresses.ts'
 import type { MachineStore, StoredGroup, StoredMachine } from '../../../services/machines/ports.ts'
 import type { EventBus, SecretBox } from '../../../services/ports.ts'
@@ -52,7 +53,9 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
         const machines = (await select(trx).orderBy('machine.name').execute()).map(toMachine)
         const change = decide({ machines, groups: await groupsIn(trx) })
         // Two machines may exchange what each must have alone: all let go of theirs before any takes.
+        const breathe = breathing()
         for (const { id } of change.updates ?? []) {
+          await breathe()
           await trx
             .updateTable('machine')
             .set({ name: `(${id})`, xname: null, nid: null })
@@ -61,14 +64,23 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
           await dropClaims(trx, id)
         }
         for (const machine of change.updates ?? []) {
+          await breathe()
           await trx.updateTable('machine').set(columnsOf(machine)).where('id', '=', machine.id).execute()
           await insertClaims(trx, machine)
         }
-        for (const machine of change.inserts ?? []) await insertMachine(trx, machine, null)
+        for (const machine of change.inserts ?? []) {
+          await breathe()
+          await insertMachine(trx, machine, null)
+        }
         for (const group of change.newGroups ?? []) await trx.insertInto('machine_group').values(group).execute()
         for (const name of change.lostGroups ?? [])
           await trx.deleteFrom('machine_group').where('name', '=', name).execute()
-        return insertEvents(trx, now, change.events)
+        const stored: Event[] = []
+        for (const event of change.events) {
+          await breathe()
+          stored.push(...(await insertEvents(trx, now, [event])))
+        }
+        return stored
       })
       events.committed(stored)
     },
@@ -137,6 +149,20 @@ function optional(row: Row | undefined): StoredMachine | undefined {
 function specOf(machine: StoredMachine): string {
   const { id: _id, hasBmcPassword: _has, createdAt: _at, containerId: _container, ...spec } = machine
   return JSON.stringify(spec)
+}
+
+/** Steps between two pauses. */
+const STEPS = 50
+
+/**
+ * A pause now and then, in which leases are given and requests are taken: queries do not leave the turn of the event loop by
+ * themselves. Others that ask the database meanwhile wait for the end of the transaction.
+ */
+function breathing(): () => Promise<void> {
+  let step = 0
+  return async () => {
+    if (++step % STEPS === 0) await setImmediate()
+  }
 }
 
 /** What stands in columns of its own, so that the database keeps it from being had twice. */
