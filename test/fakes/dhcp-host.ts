@@ -21,6 +21,8 @@ export interface DhcpHostConfig extends DhcpServerConfig {
   readonly database?: string
   /** Fixed addresses by MAC. */
   readonly fixed?: Readonly<Record<string, string>>
+  /** MACs of disabled machines. */
+  readonly disabled?: readonly string[]
   /** What iPXE is sent to. */
   readonly scriptUrl?: string
   /** Base of the URLs for UEFI HTTP boot. */
@@ -50,7 +52,9 @@ function logTo(write: typeof say, isDebug: boolean): Log {
   return log
 }
 
-export function directoryOf(config: Pick<DhcpHostConfig, 'fixed' | 'scriptUrl' | 'baseUrl'>): BootDirectory {
+export function directoryOf(
+  config: Pick<DhcpHostConfig, 'fixed' | 'disabled' | 'scriptUrl' | 'baseUrl'>,
+): BootDirectory {
   const fixed = new Map(Object.entries(config.fixed ?? {}))
   const owners = new Map([...fixed].map(([mac, address]) => [address, mac]))
   return {
@@ -61,6 +65,7 @@ export function directoryOf(config: Pick<DhcpHostConfig, 'fixed' | 'scriptUrl' |
     addressFor: (mac) => fixed.get(mac),
     ownerOf: (address) => owners.get(address),
     isKnown: (mac) => fixed.has(mac),
+    isSilent: (mac) => config.disabled?.includes(mac) === true,
   }
 }
 

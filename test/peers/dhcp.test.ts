@@ -65,6 +65,18 @@ test('dhcp: a fixed address, and unknown machines left alone where the site says
   assert.equal(await udhcpc(net), undefined)
 })
 
+test('dhcp: a disabled machine hears nothing, although it has a fixed address', without('udhcpc'), async () => {
+  await using net = openNetPair()
+  const [disabled, other] = ['02:00:00:00:66:01', '02:00:00:00:66:02']
+  const fixed = { [disabled]: '10.66.9.9', [other]: '10.66.9.10' }
+  const host = await net.host({ subnets, fixed, disabled: [disabled], isDebug: true })
+  await net.client('ip', 'link', 'set', 'c0', 'address', disabled)
+  assert.equal(await udhcpc(net), undefined)
+  await host.until((line) => line['why'] === 'the machine is disabled')
+  await net.client('ip', 'link', 'set', 'c0', 'address', other)
+  assert.equal(await udhcpc(net), '10.66.9.10')
+})
+
 test('dhcp: leases survive a SIGKILL of the server', without('udhcpc'), async () => {
   await using net = openNetPair()
   const database = join(net.folder, 'leases.db')
