@@ -38,6 +38,7 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['udhcpc', '/usr/share/doc/udhcpc'],
   ['kea-admin', 'perfdhcp'],
   ['kea-dhcp4-server', 'kea-dhcp4'],
+  ['python3-yaml', '/usr/lib/python3/dist-packages/yaml'],
   ['python3-scapy', '/usr/lib/python3/dist-packages/scapy'],
   ['atftp', 'atftp'],
   ['tftp-hpa', 'tftp'],

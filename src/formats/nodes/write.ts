@@ -39,9 +39,9 @@ export function* nodesText(nodes: readonly NodeValue[], format: 'yaml' | 'json')
   if (values.length === 0) yield '[]\n'
 }
 
-/** One item of a list that is not indented. */
+/** One item of a list that is not indented. Readers of YAML 1.1 take `no` for false and a MAC of digits for a number, unless quoted. */
 function item(value: object): string {
-  return stringify([value], { indentSeq: false, lineWidth: 0, aliasDuplicateObjects: false })
+  return stringify([value], { indentSeq: false, lineWidth: 0, aliasDuplicateObjects: false, compat: 'yaml-1.1' })
 }
 
 function namedBy(bmc: Omit<BmcEntry, 'line'>): string | undefined {
