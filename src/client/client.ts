@@ -38,7 +38,7 @@ import type { Event } from '../model/event.ts'
 import type { Group, GroupChange, GroupRequest, StaticReport } from '../model/nodes.ts'
 import type { CheckReport, CheckRequest, PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
 import type { Inventory } from '../model/inventory.ts'
-import type { Arch, Machine, MachineChange, MachineSpec, PowerAction } from '../model/machine.ts'
+import type { Arch, Machine, MachineChange, MachineSpec, PowerAction, Wipe, WipeRequest } from '../model/machine.ts'
 import type { Channel } from './channel.ts'
 import type { Endpoint } from './endpoint.ts'
 import { parseJson, readEvents, readNdjson } from './lines.ts'
@@ -159,6 +159,10 @@ export function createClient(endpoint: Endpoint) {
         ask<Machine>('POST', at('machines', machine, decision), options),
       reboot: (machine: string, options: Signalled = {}) =>
         ask<RebootAnswer>('POST', at('machines', machine, 'reboot'), options),
+      wipe: async (machine: string, request: WipeRequest, options: Signalled = {}) =>
+        (await ask<{ wipes: Wipe[] }>('POST', at('machines', machine, 'wipes'), { json: request, ...options })).wipes,
+      wipes: async (machine: string, options: Signalled = {}) =>
+        (await ask<{ wipes: Wipe[] }>('GET', at('machines', machine, 'wipes'), options)).wipes,
       inventory: async (machine: string, options: Signalled = {}) =>
         (await ask<{ inventories: Inventory[] }>('GET', at('machines', machine, 'inventory'), options)).inventories,
       power: async (machine: string, options: Signalled = {}) =>

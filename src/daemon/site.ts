@@ -208,6 +208,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     log,
     machines: machineStore,
     inventories,
+    events,
     isOn: config.agentMode,
     kitOf: (arch) => agentKit(kits, arch),
     httpUrl,

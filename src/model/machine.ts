@@ -134,6 +134,32 @@ export type MachineChange = z.infer<typeof machineChange>
 export const acceptRequest = z.object({ name: name.exactOptional().describe('what it is called from now on') }).strict()
 export type AcceptRequest = z.infer<typeof acceptRequest>
 
+/** `fast`: where partition tables, file systems and volume managers begin and end; `zeroes`: every byte. Both are read back. */
+export const wipeMethod = z.enum(['fast', 'zeroes'])
+export type WipeMethod = z.infer<typeof wipeMethod>
+
+export const wipeRequest = z
+  .object({
+    disks: z.array(z.string().min(1).max(256)).min(1).max(64).describe('serial numbers'),
+    method: wipeMethod.default('fast'),
+    confirm: z.string().max(128).describe('the name of the machine, as a person typed it'),
+  })
+  .strict()
+export type WipeRequest = z.infer<typeof wipeRequest>
+
+export const wipe = z.object({
+  id: z.string(),
+  machineId: z.string(),
+  serial: z.string(),
+  sizeBytes: z.int(),
+  method: wipeMethod,
+  state: z.enum(['waiting', 'running', 'done', 'failed']),
+  cause: z.string().optional().describe('why it failed'),
+  askedAt: z.int().describe('milliseconds since the epoch'),
+  endedAt: z.int().optional(),
+})
+export type Wipe = z.infer<typeof wipe>
+
 export const powerAction = z.enum(['on', 'off', 'cycle', 'soft-off'])
 export type PowerAction = z.infer<typeof powerAction>
 

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Inventory } from '../../src/model/inventory.ts'
+import type { Wipe } from '../../src/model/machine.ts'
 import { failure, startFakeApi } from '../fakes/api-server.ts'
-import { run } from '../fakes/terminal.ts'
+import { runCli } from '../../src/cli/program.ts'
+import { fakeTerminal, run } from '../fakes/terminal.ts'
 import { aMachine, NOW_MS } from '../fakes/things.ts'
 
 test('machine ls says which machines wait, are rejected or cordoned', async () => {
@@ -89,4 +91,51 @@ test('machine inventory shows one thing a line, and nothing of a vendor steers t
   api.on('GET /v1/machines/:name/inventory', { json: { inventories: [] } })
   const none = await run(api, ['machine', 'inventory', 'm1'])
   assert.deepEqual([none.stdout, none.stderr], ['', 'Nobody has told of the hardware of m1 yet\n'])
+})
+
+test('machine wipe: disks by serial number, the name typed or given, each outcome told', async () => {
+  await using api = await startFakeApi()
+  const wipe = (serial: string, over: Partial<Wipe>): Wipe => ({
+    ...{ id: serial, machineId: 'm', serial, sizeBytes: 1, method: 'fast', state: 'waiting', askedAt: 0 },
+    ...over,
+  })
+  api.on('GET /v1/machines/:name', { json: aMachine({ name: 'm1' }) })
+  api.on('POST /v1/machines/:name/wipes', { status: 202, json: { wipes: [wipe('S1', {}), wipe('S2', {})] } })
+  const ended = [
+    wipe('old', { state: 'failed', cause: 'of yesterday' }),
+    wipe('S1', { state: 'done' }),
+    wipe('S2', { state: 'failed', cause: 'cannot write: I/O error' }),
+  ]
+  api.on('GET /v1/machines/:name/wipes', { json: { wipes: ended } })
+  api.on('GET /v1/machines/:name/inventory', {
+    json: { inventories: [{ source: 'agent', disks: [{ serial: 'S1', name: 'sda', sizeBytes: 4e12, model: 'WDC' }] }] },
+  })
+  const posts = () => api.requests.filter(({ method }) => method === 'POST')
+  const argv = ['machine', 'wipe', 'm1', '--disk', 'S1', '--disk', 'S2']
+  for (const [more, stderr] of [
+    [[], /standard input is not a terminal; use --confirm/],
+    [['--fast', '--zeroes', '--confirm', 'm1'], /--fast and --zeroes exclude each other/],
+  ] as const)
+    assert.match((await run(api, [...argv, ...more])).stderr, stderr)
+  assert.match((await run(api, ['machine', 'wipe', 'm1'])).stderr, /name each one with --disk SERIAL/)
+  assert.equal(posts().length, 0)
+
+  const ran = await run(api, [...argv, '--zeroes', '--confirm', 'm1'])
+  assert.deepEqual(
+    [ran.stdout, ran.stderr, ran.code],
+    ['S1\n', 'bareboat: Cannot wipe disk "S2" of "m1": cannot write: I/O error\n', 6],
+  )
+  assert.deepEqual(posts().at(-1)!.json(), { disks: ['S1', 'S2'], method: 'zeroes', confirm: 'm1' })
+  const terminal = fakeTerminal(api, { isTty: true, nowMs: NOW_MS, input: 'm1 \n' })
+  await runCli(argv, terminal.io)
+  assert.match(
+    terminal.stderr(),
+    /^What is on these disks of m1 will be lost:\n {2}S1 {2}sda {2}4TB {2}WDC\n {2}S2\nType the name of the machine to go on: /,
+  )
+  assert.deepEqual(posts().at(-1)!.json(), { disks: ['S1', 'S2'], method: 'fast', confirm: 'm1' })
+  api.on('GET /v1/machines/:name/wipes', { json: { wipes: [] } })
+  assert.match(
+    (await run(api, [...argv, '--confirm', 'm1'])).stderr,
+    /the server was started anew; look at the machine/,
+  )
 })

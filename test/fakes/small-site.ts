@@ -149,6 +149,7 @@ export async function openSmallSite(options: SiteOptions) {
     log,
     machines: machineStore,
     inventories,
+    events,
     isOn: options.hasAgentMode ?? false,
     kitOf: async () => ({ kernel: file, initrd: file }),
     httpUrl: 'http://10.0.0.1:8080',

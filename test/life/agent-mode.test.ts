@@ -118,7 +118,7 @@ test('a rejected machine is switched off, and its script says that it is rejecte
 })
 
 test('a cordoned machine keeps its container and gets no other; its script says so', async (t) => {
-  const { site, world } = await open(t)
+  const { site, world, agent } = await open(t)
   world.machine(MAC, ADDRESS, { bootsTo: 'nothing' })
   await site.addMachine('m1', MAC)
   const container = await site.run()
@@ -126,7 +126,8 @@ test('a cordoned machine keeps its container and gets no other; its script says 
   await assert.rejects(site.run(), /no machine is free \(m1 is cordoned\)/)
   assert.ok(['preparing', 'powering', 'booting'].includes((await site.store.byId(container.id))!.state))
   await site.containers.stop(container.id, 0)
-  assert.match(await site.boot.waiting(MAC), /echo Bareboat: m1 is cordoned\n/)
+  assert.match(await site.boot.waiting(MAC), /^echo Bareboat: m1 is cordoned and starts the agent/m)
+  assert.deepEqual(await (await agent()).order(), ['wait', 'm1 is cordoned: bareboat machine uncordon m1'])
   await assert.rejects(site.containers.restart(container.id), /Cannot restart container ".*": machine "m1" is cordoned/)
   await site.machines.decide('m1', 'uncordon')
   assert.match(await site.boot.waiting(MAC), /m1 has no container to boot/)
@@ -143,6 +144,15 @@ test('a machine that says that it is an accepted one gets nothing of it: a perso
   ])
   const [machine, ...rest] = await site.machines.list()
   assert.deepEqual([machine!.macs, rest.length], [['52:54:00:00:00:01'], 0])
+  await site.machines.change('m1', { macs: ['52:54:00:00:00:01', MAC], bmc: 'http://10.0.0.9:80' })
+  assert.equal((await order())[0], 'power-off', 'a person has added the card')
+})
+
+test('without agent mode, a cordoned machine waits in iPXE and says why', async (t) => {
+  const { site } = await open(t, false)
+  await site.addMachine('m1', MAC)
+  await site.machines.decide('m1', 'cordon')
+  assert.match(await site.boot.waiting(MAC), /^echo Bareboat: m1 is cordoned\n/m)
 })
 
 test('a discovered machine that boots from its other card is the same one, and is known by both', async (t) => {
@@ -185,4 +195,34 @@ test('without agent mode, an unknown machine and one that is not accepted wait i
     ...{ kind: 'machine', action: 'test', subjectId: id, name: 'm1', source: 'daemon', attributes: {} },
   })
   assert.match(await site.boot.waiting(MAC), /m1 is not accepted yet\n/)
+})
+
+test('disks are wiped only of a machine that is in the agent and on which nothing can be started', async (t) => {
+  const { site, agent } = await open(t)
+  const request = (confirm = 'm1') => ({ disks: ['S-1'], method: 'fast' as const, confirm })
+  const m1 = async () => (await site.machines.get('m1')) as Parameters<typeof site.agents.wipe>[0]
+  await site.addMachine('m1', MAC)
+  await assert.rejects(site.agents.wipe(await m1(), request()), /cordon it first: bareboat machine cordon m1/)
+  await site.machines.decide('m1', 'cordon')
+  await assert.rejects(site.agents.wipe(await m1(), request()), /not in the agent now; .* bareboat machine reboot m1/)
+  const { token, order } = await agent()
+  await assert.rejects(site.agents.wipe(await m1(), request('m2')), /"m2" was typed in confirmation, not its name/)
+  assert.equal((await order())[0], 'wait')
+
+  const [wipe] = await site.agents.wipe(await m1(), request())
+  await assert.rejects(site.agents.refuseWhileWiping(await m1(), 'uncordon'), /Cannot uncordon machine "m1": a disk/)
+  const wanted = ['wipe', 'to wipe the disk with serial number "S-1"', `${wipe!.id} fast 1000000 S-1`]
+  assert.deepEqual([await order(), await order()], [wanted, wanted])
+  await assert.rejects(site.agents.wiped(token, ADDRESS, wipe!.id, 'perhaps'), /neither "ok" nor "failed"/)
+  await site.agents.wiped(token, ADDRESS, wipe!.id, 'failed\ncannot write: I/O error\n')
+  assert.equal((await order())[0], 'wait')
+  assert.deepEqual(
+    (await site.agents.wipesOf(await m1())).map(({ state, cause }) => [state, cause]),
+    [['failed', 'cannot write: I/O error']],
+  )
+  assert.deepEqual((await site.events.history({ subjectId: (await m1()).id })).map((event) => event.action).slice(-2), [
+    'wipe',
+    'wipe-failed',
+  ])
+  await site.agents.refuseWhileWiping(await m1(), 'uncordon')
 })

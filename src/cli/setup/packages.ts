@@ -47,6 +47,7 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['docker-registry', 'docker-registry'],
   ['mmdebstrap', 'mmdebstrap'],
   ['shellcheck', 'shellcheck'],
+  ['mount', 'losetup'],
   ['openssl', 'openssl'],
   ['openssh-client', 'ssh-keygen'],
   ['attr', 'setfattr'],

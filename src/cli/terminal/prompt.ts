@@ -53,11 +53,30 @@ export async function askYes(session: Session, doing: string, flag: string): Pro
   if (stdin.isTTY !== true)
     throw new AppError('invalid', `Cannot ask whether to ${doing}: standard input is not a terminal; use ${flag}`)
   stderr.write('Are you sure you want to continue? [y/N] ')
+  return /^y(es)?$/i.test(await readLine(session))
+}
+
+/**
+ * Asks on the terminal for one line.
+ * @param flag what answers without asking
+ * @returns it, without blanks around it; empty at the end of the input
+ * @throws {AppError} invalid, when standard input is not a terminal
+ */
+export async function askWord(session: Session, question: string, flag: string): Promise<string> {
+  const { stdin, stderr } = session.io
+  if (stdin.isTTY !== true)
+    throw new AppError('invalid', `Cannot ask for a confirmation: standard input is not a terminal; use ${flag}`)
+  stderr.write(question)
+  return readLine(session)
+}
+
+async function readLine(session: Session): Promise<string> {
+  const { stdin } = session.io
   const lines = createInterface({ input: stdin, signal: session.signal })
   try {
-    for await (const line of lines) return /^y(es)?$/i.test(line.trim())
+    for await (const line of lines) return line.trim()
     session.signal.throwIfAborted()
-    return false
+    return ''
   } finally {
     lines.close()
     release(stdin)

@@ -12,6 +12,7 @@ import { register as power } from './machine/power.ts'
 import { register as reboot } from './machine/reboot.ts'
 import { register as rm } from './machine/rm.ts'
 import { register as set } from './machine/set.ts'
+import { register as wipe } from './machine/wipe.ts'
 
 export const register: Register = (program, session) => {
   const machine = program.command('machine').summary('work with machines').alias('node')
@@ -29,6 +30,7 @@ export const register: Register = (program, session) => {
     inventory,
     power,
     reboot,
+    wipe,
     bmc,
     console,
   ]

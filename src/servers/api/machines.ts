@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { powerAnswer, powerRequest, rebootAnswer } from '../../model/api.ts'
 import { inventory } from '../../model/inventory.ts'
-import { acceptRequest, machine, machineChange, machineSpec } from '../../model/machine.ts'
+import { acceptRequest, machine, machineChange, machineSpec, wipe, wipeRequest } from '../../model/machine.ts'
 import type { AgentsService } from '../../services/agents/agents.ts'
 import { reboot } from '../../services/agents/reboot.ts'
 import type { LogStore } from '../../services/containers/ports.ts'
@@ -26,10 +26,11 @@ const DECISIONS = {
   uncordon: 'Take a cordon away',
 } as const
 
+const wipesAnswer = z.object({ wipes: z.array(wipe) })
 const params = z.object({ name: z.string().max(256) })
 
 export function machineRoutes(deps: MachineRoutesDeps): OpenAPIHono {
-  const { machines, power, logs } = deps
+  const { machines, agents, power, logs } = deps
   const app = newRouter()
   app.openapi(
     createRoute({
@@ -78,7 +79,11 @@ export function machineRoutes(deps: MachineRoutesDeps): OpenAPIHono {
       request: { params, body: { required: true, content: { 'application/json': { schema: acceptRequest } } } },
       responses: answers(machine, 'as it is now'),
     }),
-    async (c) => c.json(await machines.decide(c.req.valid('param').name, 'accept', c.req.valid('json').name), 200),
+    async (c) => {
+      const found = await machines.find(c.req.valid('param').name)
+      await agents.refuseWhileWiping(found, 'accept')
+      return c.json(await machines.decide(found.id, 'accept', c.req.valid('json').name), 200)
+    },
   )
   for (const [decision, summary] of Object.entries(DECISIONS) as [keyof typeof DECISIONS, string][])
     app.openapi(
@@ -89,7 +94,11 @@ export function machineRoutes(deps: MachineRoutesDeps): OpenAPIHono {
         request: { params },
         responses: answers(machine, 'as it is now'),
       }),
-      async (c) => c.json(await machines.decide(c.req.valid('param').name, decision), 200),
+      async (c) => {
+        const found = await machines.find(c.req.valid('param').name)
+        if (decision === 'uncordon') await agents.refuseWhileWiping(found, decision)
+        return c.json(await machines.decide(found.id, decision), 200)
+      },
     )
   app.openapi(
     createRoute({
@@ -99,7 +108,34 @@ export function machineRoutes(deps: MachineRoutesDeps): OpenAPIHono {
       request: { params },
       responses: answers(rebootAnswer, 'who does it'),
     }),
-    async (c) => c.json({ by: await reboot(deps, await machines.find(c.req.valid('param').name)) }, 200),
+    async (c) => {
+      const found = await machines.find(c.req.valid('param').name)
+      await agents.refuseWhileWiping(found, 'reboot')
+      return c.json({ by: await reboot(deps, found) }, 200)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/machines/{name}/wipes',
+      summary: 'Have the agent overwrite disks with zeros and read them back; answers at once',
+      request: { params, body: { required: true, content: { 'application/json': { schema: wipeRequest } } } },
+      responses: answers(wipesAnswer, 'what was begun', 202),
+    }),
+    async (c) => {
+      const found = await machines.find(c.req.valid('param').name)
+      return c.json({ wipes: await agents.wipe(found, c.req.valid('json')) }, 202)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/machines/{name}/wipes',
+      summary: 'What became of disks that were to be wiped since the server was started',
+      request: { params },
+      responses: answers(wipesAnswer, 'the oldest first'),
+    }),
+    async (c) => c.json({ wipes: await agents.wipesOf(await machines.find(c.req.valid('param').name)) }, 200),
   )
   app.openapi(
     createRoute({

@@ -24,6 +24,7 @@ export interface BootDesk extends Pick<
   agentSpec: AgentsService['spec']
   agentReport: AgentsService['report']
   agentOrder: AgentsService['order']
+  agentWiped: AgentsService['wiped']
   agentFailed(...words: Parameters<AgentsService['failed']>): Promise<void>
   /** @throws {AppError} not_found, conflict */
   file(name: FileName): Promise<FileFacts>
@@ -56,6 +57,7 @@ export function createBootDesk(
     agentSpec: agents.spec,
     agentReport: agents.report,
     agentOrder: agents.order,
+    agentWiped: agents.wiped,
     agentFailed: async (...words) => agents.failed(...words),
     async file(name) {
       const { sizeBytes, etag } = await open(name)

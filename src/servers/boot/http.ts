@@ -143,6 +143,7 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
     from: string,
   ): Promise<Reply> {
     if (name === 'report') await desk.agentReport(token, from, await readBody(request, MAX_REPORT_BYTES))
+    else if (name === 'wiped') await desk.agentWiped(token, from, word, (await readBody(request)).toString('utf8'))
     else if (name === 'failed') await desk.agentFailed(token, from, word, (await readBody(request)).toString('utf8'))
     else return notFound()
     return { status: 200, text: 'ok\n' }

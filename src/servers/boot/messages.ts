@@ -41,6 +41,7 @@ const METHODS = Object.keys({
   agentSpec: true,
   agentReport: true,
   agentOrder: true,
+  agentWiped: true,
   agentFailed: true,
   file: true,
   pieces: true,

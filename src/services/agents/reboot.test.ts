@@ -20,7 +20,7 @@ const CASES: {
 }[] = [
   { name: 'one in the agent', isInAgent: true, by: 'agent' },
   { name: 'one in the agent without a BMC', machine: { name: 'new' }, isInAgent: true, by: 'agent' },
-  { name: 'one that is on', by: 'bmc cycle' },
+  { name: 'one that is on', by: 'bmc pxe cycle' },
   { name: 'one that is off', state: 'off', error: /it is off; switch it on with: bareboat machine power rack1-07 on/ },
   {
     name: 'one with a container',
@@ -34,7 +34,11 @@ for (const { name, machine = {}, isInAgent = false, state = 'on', by, error } of
     let done = ''
     const deps = {
       agents: { reboot: () => isInAgent },
-      power: { status: async () => state, set: async (_: unknown, action: string) => void (done = ` ${action}`) },
+      power: {
+        status: async () => state,
+        setBoot: async (_: unknown, { device }: { device: string }) => void (done = ` ${device}`),
+        set: async (_: unknown, action: string) => void (done += ` ${action}`),
+      },
     }
     if (error) await assert.rejects(reboot(deps, aMachine(machine)), error)
     else assert.equal((await reboot(deps, aMachine(machine))) + done, by)
@@ -43,6 +47,9 @@ for (const { name, machine = {}, isInAgent = false, state = 'on', by, error } of
 
 test('reboot: a machine that nobody can reach is refused', async () => {
   const { bmc: _bmc, ...machine } = aMachine({})
-  const deps = { agents: { reboot: () => false }, power: { status: async () => 'on' as const, set: async () => {} } }
+  const deps = {
+    agents: { reboot: () => false },
+    power: { status: async () => 'on' as const, set: async () => {}, setBoot: async () => {} },
+  }
   await assert.rejects(reboot(deps, machine), /it is not in the agent and has no BMC/)
 })

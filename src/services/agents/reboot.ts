@@ -6,7 +6,7 @@ import type { AgentsService } from './agents.ts'
 
 export interface RebootDeps {
   readonly agents: Pick<AgentsService, 'reboot'>
-  readonly power: Pick<PowerService, 'status' | 'set'>
+  readonly power: Pick<PowerService, 'status' | 'set' | 'setBoot'>
 }
 
 /**
@@ -31,6 +31,8 @@ export async function reboot({ agents, power }: RebootDeps, machine: StoredMachi
       'conflict',
       `Cannot reboot machine "${name}": it is off; switch it on with: bareboat machine power ${name} on`,
     )
+  // As for a container: what it boots is for the server to say.
+  await power.setBoot(machine, { device: 'pxe', firmware: machine.firmware ?? 'uefi', once: true })
   await power.set(machine, 'cycle')
   return 'bmc'
 }

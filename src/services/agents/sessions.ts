@@ -62,9 +62,11 @@ export function createSessions(now: Now) {
       return session
     },
 
-    /** The session of a machine that is in the agent now. */
-    of(machineId: string): AgentSession | undefined {
-      const its = [...sessions.values()].filter((each) => each.machineId === machineId && now() - each.seenAt < HERE_MS)
+    /** The session of a machine that is in the agent: heard of within so many milliseconds. */
+    of(machineId: string, withinMs = HERE_MS): AgentSession | undefined {
+      const its = [...sessions.values()].filter(
+        (each) => each.machineId === machineId && now() - each.seenAt < withinMs,
+      )
       return its.toSorted((a, b) => b.seenAt - a.seenAt)[0]
     },
   }

@@ -157,7 +157,9 @@ export function createBoot(deps: BootDeps) {
      */
     async waiting(mac: string): Promise<string> {
       const machine = await deps.machineByMac(mac)
-      if (machine && !machine.enabled) return waitingScript([`${machine.name} is disabled`], waitingUrl(mac))
+      const boot = machine && (await boots.openOf(machine.id))
+      if (machine && !machine.enabled && !boot)
+        throw new AppError('not_found', 'Cannot find what this address stood for')
       if (!machine || machine.admission === 'discovered')
         return (await deps.agents.script(mac, machine, waitingUrl(mac))) ?? unacceptedScript(mac, machine)
       if (machine.admission === 'rejected')
@@ -165,9 +167,9 @@ export function createBoot(deps: BootDeps) {
           [`${machine.name} is rejected`, `change that with: bareboat machine accept ${machine.name}`],
           waitingUrl(mac),
         )
-      const boot = await boots.openOf(machine.id)
       if (boot) return script(boot.token, mac)
-      if (!machine.enabled) throw new AppError('not_found', 'Cannot find what this address stood for')
+      const agent = machine.cordoned ? await deps.agents.script(mac, machine, waitingUrl(mac)) : undefined
+      if (agent !== undefined) return agent
       return waitingScript(
         machine.cordoned
           ? [`${machine.name} is cordoned`, `change that with: bareboat machine uncordon ${machine.name}`]

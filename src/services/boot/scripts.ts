@@ -8,6 +8,8 @@ import { renderScript } from '../../formats/ipxe/script.ts'
 const ASK_AGAIN_SECONDS = 10
 const PREPARING_SECONDS = 2
 const RETRY_SECONDS = 3
+/** Nobody watches a machine that is not in use: a kernel that panics starts it anew, after these seconds. */
+const PANIC = 'panic=10'
 
 export interface KernelScript {
   readonly machineName: string
@@ -33,9 +35,13 @@ export function containerScript(script: ContainerScript): string {
   )
 }
 
-/** Boots the agent on a machine without a container. */
-export function agentScript(script: KernelScript): string {
-  return kernelScript(`${script.machineName} starts the agent, which reports its hardware`, [], script)
+/** Boots the agent on a machine without a container. @param status of the machine: discovered, cordoned, … */
+export function agentScript(script: KernelScript, status: string): string {
+  return kernelScript(
+    `${script.machineName} is ${status} and starts the agent, which reports its hardware`,
+    [PANIC],
+    script,
+  )
 }
 
 /** Loads and starts a kernel. What fails is tried again, with the script fetched anew. */
