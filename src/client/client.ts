@@ -163,8 +163,8 @@ export function createClient(endpoint: Endpoint) {
         (await ask<{ wipes: Wipe[] }>('POST', at('machines', machine, 'wipes'), { json: request, ...options })).wipes,
       wipes: async (machine: string, options: Signalled = {}) =>
         (await ask<{ wipes: Wipe[] }>('GET', at('machines', machine, 'wipes'), options)).wipes,
-      inventory: async (machine: string, options: Signalled = {}) =>
-        (await ask<{ inventories: Inventory[] }>('GET', at('machines', machine, 'inventory'), options)).inventories,
+      inventories: async (machine: string, options: Signalled = {}) =>
+        (await ask<{ inventories: Inventory[] }>('GET', at('machines', machine, 'inventories'), options)).inventories,
       power: async (machine: string, options: Signalled = {}) =>
         (await ask<PowerAnswer>('GET', at('machines', machine, 'power'), options)).state,
       setPower: async (machine: string, action: PowerAction, options: Signalled = {}) =>

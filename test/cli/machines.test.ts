@@ -67,7 +67,7 @@ test('machine inventory shows one thing a line, and nothing of a vendor steers t
     findings: [],
     notes: ['network controller 0000:02:00.0 (15b3:1017) has no driver in this kit'],
   }
-  api.on('GET /v1/machines/:name/inventory', { json: { inventories: [inventory] } })
+  api.on('GET /v1/machines/:name/inventories', { json: { inventories: [inventory] } })
   const { stdout } = await run(api, ['machine', 'inventory', 'm1'], { nowMs: NOW_MS })
   assert.equal(
     stdout,
@@ -88,7 +88,7 @@ test('machine inventory shows one thing a line, and nothing of a vendor steers t
       '',
     ].join('\n'),
   )
-  api.on('GET /v1/machines/:name/inventory', { json: { inventories: [] } })
+  api.on('GET /v1/machines/:name/inventories', { json: { inventories: [] } })
   const none = await run(api, ['machine', 'inventory', 'm1'])
   assert.deepEqual([none.stdout, none.stderr], ['', 'Nobody has told of the hardware of m1 yet\n'])
 })
@@ -107,7 +107,7 @@ test('machine wipe: disks by serial number, the name typed or given, each outcom
     wipe('S2', { state: 'failed', cause: 'cannot write: I/O error' }),
   ]
   api.on('GET /v1/machines/:name/wipes', { json: { wipes: ended } })
-  api.on('GET /v1/machines/:name/inventory', {
+  api.on('GET /v1/machines/:name/inventories', {
     json: { inventories: [{ source: 'agent', disks: [{ serial: 'S1', name: 'sda', sizeBytes: 4e12, model: 'WDC' }] }] },
   })
   const posts = () => api.requests.filter(({ method }) => method === 'POST')

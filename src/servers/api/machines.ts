@@ -140,7 +140,7 @@ export function machineRoutes(deps: MachineRoutesDeps): OpenAPIHono {
   app.openapi(
     createRoute({
       method: 'get',
-      path: '/machines/{name}/inventory',
+      path: '/machines/{name}/inventories',
       summary: 'What is known of its hardware: the last inventory of each source, the latest first',
       request: { params },
       responses: answers(z.object({ inventories: z.array(inventory) }), 'the inventories'),

@@ -13,7 +13,7 @@ export const register: Register = (program, session) =>
     .option(...JSON_OPTION)
     .addHelpText('after', example('bareboat machine inventory rack1-07'))
     .action(async (name: string, flags: { json?: boolean }) => {
-      const inventories = await session.client().machines.inventory(name, { signal: session.signal })
+      const inventories = await session.client().machines.inventories(name, { signal: session.signal })
       if (flags.json === true) await session.printJson(inventories)
       else if (inventories.length === 0) session.note(`Nobody has told of the hardware of ${name} yet`)
       else await session.print(inventories.map((each) => inventoryText(each, session.io.now())).join('\n'))

@@ -59,7 +59,7 @@ async function typedName(
   serials: readonly string[],
   method: WipeMethod,
 ): Promise<string> {
-  const inventories = await session.client().machines.inventory(name, { signal: session.signal })
+  const inventories = await session.client().machines.inventories(name, { signal: session.signal })
   const disks = inventories.find(({ source }) => source === 'agent')?.disks ?? []
   const lines = serials.map((serial) => {
     const disk = disks.find((each) => each.serial === serial)
