@@ -36,12 +36,16 @@ async function bench(
   t: TestContext,
   does: Partial<Behaviour>,
   log?: Log,
-  { rootfs = 'ram', files = {} }: { rootfs?: 'ram' | 'lazy'; files?: Record<string, BootFile> } = {},
+  {
+    rootfs = 'ram',
+    files = {},
+    hasAgentMode = false,
+  }: { rootfs?: 'ram' | 'lazy'; files?: Record<string, BootFile>; hasAgentMode?: boolean } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'bareboat-boot-'))
   const world = new World()
   const machine = world.machine(MAC, '127.0.0.7', does)
-  const site = await openSmallSite({ folder, world, rootfs, ...(log ? { log } : {}) })
+  const site = await openSmallSite({ folder, world, rootfs, hasAgentMode, ...(log ? { log } : {}) })
   await site.addMachine('m1', MAC)
   const port = await freePort()
   const stop = new AbortController()
@@ -177,6 +181,35 @@ goto again
   await site.containers.stop(id, 0)
   await site.machines.change('m1', { enabled: false })
   assert.deepEqual([(await waiting(MAC)).status, (await waiting(MAC)).text], [404, NOTHING], 'a disabled machine')
+})
+
+test('an unknown machine over HTTP: the agent`s files, its spec, report and orders, and nothing under another token', async (t) => {
+  const { site, ask } = await bench(t, { bootsTo: 'nothing' }, undefined, { hasAgentMode: true })
+  const script = await ask('GET', '/boot/waiting.ipxe?mac=52-54-00-00-99-99')
+  const path = /http:\/\/10\.0\.0\.1:8080(\/agent\/[\w-]{43})\/kernel/.exec(script.text)![1]!
+  assert.match(script.text, / bareboat\.url=\S+ BOOTIF=01-52-54-00-00-99-99 console=ttyS0 /)
+  assert.equal((await ask('GET', `${path}/initrd`)).text, 'file')
+  assert.match((await ask('GET', `${path}/spec`)).text, /^BB_MODE='agent'$/m)
+  const report = (body: string) => ask('POST', `${path}/report`, { body })
+  assert.deepEqual([(await report('nonsense')).status, (await report('x'.repeat(600_000))).status], [422, 422])
+  assert.equal((await report('bareboat-hardware 1\n')).status, 200)
+  assert.match((await ask('GET', `${path}/order`)).text, /^wait\nto be accepted: .*m-525400009999\n$/)
+  assert.equal((await ask('POST', `${path}/failed/init`, { body: 'why' })).status, 200)
+  for (const answer of [
+    await ask('GET', `${path}/order`, { from: '127.0.0.8' }),
+    await ask('GET', `/agent/${'A'.repeat(43)}/kernel`),
+    await ask('GET', `${path.replace('agent', 'boot')}/spec`),
+    await ask('GET', `${path}/rootfs.tar`),
+    await ask('POST', `${path}/exit/0`),
+  ])
+    assert.deepEqual([answer.status, answer.text], [404, NOTHING])
+  assert.deepEqual(
+    (await site.machines.list()).map(({ name, admission }) => [name, admission]),
+    [
+      ['m-525400009999', 'discovered'],
+      ['m1', 'accepted'],
+    ],
+  )
 })
 
 test('files answer HEAD and ranges', async (t) => {
