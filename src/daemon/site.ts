@@ -8,7 +8,7 @@ import { runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
 import { SessionBudget } from '../drivers/bmc/ipmi/session-budget.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
-import { fileAt, readPaths } from '../drivers/boot-files.ts'
+import { contentOf, fileAt, readPaths } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
 import { diskOf, sizeOfTree } from '../drivers/disk.ts'
@@ -172,12 +172,6 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const packer = createPacker(uploadDir)
   const exports = createExports({ images, blobs, packer })
 
-  const media = createMedia({
-    kits,
-    httpUrl: iface === undefined ? undefined : httpUrl,
-    read: readPaths,
-  })
-
   // Roots of machines
   const roots = stack.use(
     await openRoots({
@@ -195,6 +189,17 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       address: iface?.address,
     }),
   )
+
+  const media = createMedia({
+    kits,
+    images,
+    blobs,
+    devices: roots.devices,
+    deviceContent: (device) => contentOf(roots.roots.deviceFile(device)),
+    kernelParams: config.kernelParams,
+    httpUrl: iface === undefined ? undefined : httpUrl,
+    read: readPaths,
+  })
 
   // Containers, and the boots that they are for
   const reports = {

@@ -43,15 +43,22 @@ export function piecesOf(extents: Iterable<Extent>, pathOf: (blob: string) => st
 
 /** The bytes that pieces stand for, up to 1 MiB at a time. @throws the system's errors; {AppError} internal where bytes are missing */
 export function readPieces(pieces: readonly FilePiece[], signal?: AbortSignal): AsyncIterable<Uint8Array> {
-  const extents = pieces.map((piece): Extent =>
-    piece.kind === 'file' ? { ...piece, kind: 'blob', blob: piece.path } : piece,
-  )
+  const extents = pieces.map(ofPath)
   return readExtents(openPath, extents, 0, sizeOf(extents), signal)
+}
+
+/** All of a file as extents whose blobs are paths. */
+export async function contentOf(file: BootFile): Promise<Extent[]> {
+  return (await file.pieces(0, file.sizeBytes)).map(ofPath)
 }
 
 /** The bytes of extents whose blobs are paths. @throws as readPieces */
 export function readPaths(extents: readonly Extent[], signal: AbortSignal): AsyncIterable<Uint8Array> {
   return readExtents(openPath, extents, 0, sizeOf(extents), signal)
+}
+
+function ofPath(piece: FilePiece): Extent {
+  return piece.kind === 'file' ? { kind: 'blob', blob: piece.path, offset: piece.offset, length: piece.length } : piece
 }
 
 async function openPath(path: string): Promise<OpenBlob> {

@@ -50,6 +50,7 @@ test('a disabled machine gets nothing by TFTP and HTTP, and others go on getting
     config: { ...config, httpPort, tftpPort, dhcp: false, tftp: true, routerAdvertisements: false },
     log,
     boot: site.boot,
+    agents: site.agents,
     directory,
     kits: kits as unknown as Kits,
     iface: { name: 'lo', address: '127.0.0.1', cidr: '127.0.0.0/8' },

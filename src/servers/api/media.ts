@@ -39,6 +39,17 @@ export function mediaRoutes({ media, treeOfTar, uploadDir }: MediaRoutesDeps): O
   streamRoute(
     app,
     {
+      method: 'get',
+      path: '/media/image',
+      summary: 'A medium that boots an image by itself, made while it is sent',
+      query: { ref: 'the image', ...QUERY },
+      answer: ANSWER,
+    },
+    async (c) => sent(c, await media.image(c.req.query('ref') ?? '', optionsOf(c), c.req.raw.signal)),
+  )
+  streamRoute(
+    app,
+    {
       method: 'post',
       path: '/media/directory',
       summary: 'A medium with the files of an archive, made while it is sent',

@@ -69,7 +69,8 @@ export async function prepare(
   }
 }
 
-async function readSmall(deps: PrepareDeps, entry: TreeEntry): Promise<Uint8Array> {
+/** A small file of an image. @throws {AppError} invalid when it is none */
+export async function readSmall(deps: Pick<PrepareDeps, 'blobs'>, entry: TreeEntry): Promise<Uint8Array> {
   if (entry.size > MAX_ETC_BYTES)
     throw new AppError(
       'invalid',

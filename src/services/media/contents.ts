@@ -11,6 +11,8 @@ export interface Contents {
   /** What UEFI reads before anything of ours runs: an ISO image has it once more, in a file system of its own. */
   readonly efi: readonly NamedFile[]
   readonly files: readonly NamedFile[]
+  /** The root of an image: a partition of a GPT disk, else a file. */
+  readonly root?: readonly Extent[]
   /** What a BIOS starts; ISO images alone have it. */
   readonly bios?: BiosFiles
   /** Folders that are there though no file is in them. */
@@ -30,7 +32,7 @@ export interface BiosFiles {
 export type ReadWhole = (content: readonly Extent[]) => Promise<Uint8Array>
 
 /** Where UEFI looks on a medium that it knows nothing of (specification 2.10, §3.5.1.1). */
-const REMOVABLE_PATHS = { amd64: 'EFI/BOOT/BOOTX64.EFI', arm64: 'EFI/BOOT/BOOTAA64.EFI' } as const
+export const REMOVABLE_PATHS = { amd64: 'EFI/BOOT/BOOTX64.EFI', arm64: 'EFI/BOOT/BOOTAA64.EFI' } as const
 const RETRY_SECONDS = 3
 
 /**
@@ -39,7 +41,7 @@ const RETRY_SECONDS = 3
  */
 export async function loaderContents(kit: Kit, httpUrl: string, read: ReadWhole): Promise<Contents> {
   const architecture = kit.manifest.architecture === 'arm64' ? 'arm64' : 'amd64'
-  const script = text(loaderScript(httpUrl))
+  const script = textContent(loaderScript(httpUrl))
   const menu = ['LINUX /bareboat/ipxe.krn', 'INITRD /bareboat/autoexec.ipxe']
   const own = [
     { path: 'bareboat/ipxe.krn', content: kitFile(kit, 'ipxe/ipxe.lkrn') },
@@ -59,7 +61,7 @@ export async function loaderContents(kit: Kit, httpUrl: string, read: ReadWhole)
 }
 
 /** ISOLINUX with one entry, which it starts at once. */
-async function biosFiles(
+export async function biosFiles(
   kit: Kit,
   menu: readonly string[],
   files: readonly NamedFile[],
@@ -71,7 +73,7 @@ async function biosFiles(
     hybridCode: await read(kitFile(kit, 'media/isohdpfx.bin')),
     files: [
       ...files,
-      { path: 'isolinux/isolinux.cfg', content: text(config.join('\n')) },
+      { path: 'isolinux/isolinux.cfg', content: textContent(config.join('\n')) },
       { path: 'isolinux/ldlinux.c32', content: kitFile(kit, 'media/ldlinux.c32') },
     ],
   }
@@ -129,7 +131,7 @@ function followed(tree: Tree, entry: TreeEntry): TreeEntry {
 
 /** A file of the kit, read where it lies. @throws {AppError} not_found when the kit has none of it */
 export function kitFile(kit: Kit, name: string): Extent[] {
-  const path = name.startsWith('ipxe/') ? kit.ipxe.get(name.slice(5)) : kit.media.get(name.slice('media/'.length))
+  const path = pathOf(kit, name)
   const known = kit.manifest.files[name]
   if (path === undefined || known === undefined)
     throw new AppError(
@@ -139,7 +141,14 @@ export function kitFile(kit: Kit, name: string): Extent[] {
   return [{ kind: 'blob', blob: path, offset: 0, length: known.sizeBytes }]
 }
 
-function text(value: string): Extent[] {
+function pathOf(kit: Kit, name: string): string | undefined {
+  if (name === 'kernel') return kit.kernelPath
+  if (name === 'initrd') return kit.initrdPath
+  const [folder, base = ''] = name.split('/')
+  return (folder === 'ipxe' ? kit.ipxe : kit.media).get(base)
+}
+
+export function textContent(value: string): Extent[] {
   return [{ kind: 'bytes', bytes: new TextEncoder().encode(value) }]
 }
 

@@ -3,10 +3,14 @@ import { createHash, type Hash } from 'node:crypto'
 import { AppError } from '../../base/errors.ts'
 import { sizeOf, type Extent } from '../../formats/extents.ts'
 import { fatImage } from '../../formats/fat/image.ts'
-import { ALIGNMENT_BYTES, BACKUP_BYTES, gptDisk, SECTOR_BYTES } from '../../formats/gpt/gpt.ts'
+import { ALIGNMENT_BYTES, BACKUP_BYTES, gptDisk, SECTOR_BYTES, type Partition } from '../../formats/gpt/gpt.ts'
 import { isoImage } from '../../formats/iso9660/image.ts'
 import type { MediaOptions } from '../../model/media.ts'
 import type { Contents } from './contents.ts'
+
+/** By these guest/lib/rootfs-media finds a root. */
+const ROOT_FILE = 'bareboat/rootfs.erofs'
+const ROOT_PARTITION = 'bareboat-root'
 
 /** Of the file system that UEFI reads of an ISO image. */
 const SYSTEM_LABEL = 'EFI'
@@ -14,26 +18,24 @@ const SYSTEM_LABEL = 'EFI'
 /** @throws {AppError} as fatImage, gptDisk and isoImage */
 export function formed(contents: Contents, { format, size, label }: MediaOptions): Extent[] {
   const identity = identityOf(contents, label)
-  const { efi, bios, folders, madeAtSeconds } = contents
-  const files = [...efi, ...contents.files]
+  const { efi, bios, root, folders, madeAtSeconds } = contents
+  const own = [...efi, ...contents.files]
+  const files = root === undefined ? own : [...own, { path: ROOT_FILE, content: root }]
   const options = { label, madeAtSeconds, folders, serial: identity.serial }
   switch (format) {
     case 'fat32':
       return fatImage(files, size === undefined ? options : { ...options, sizeBytes: size })
     case 'gpt': {
-      const room = size === undefined ? undefined : roomFor(size)
-      const system = fatImage(files, {
-        ...options,
-        hiddenSectors: ALIGNMENT_BYTES / SECTOR_BYTES,
-        ...(room === undefined ? {} : { sizeBytes: room }),
-      })
-      const partition = {
-        type: 'efiSystem',
-        guid: identity.guid('partition'),
-        name: 'EFI system',
-        content: system,
-      } as const
-      return gptDisk([partition], { guid: identity.guid('disk'), ...(size === undefined ? {} : { sizeBytes: size }) })
+      const rootBytes = root === undefined ? 0 : roundUp(sizeOf(root))
+      const room = size === undefined ? {} : { sizeBytes: roomFor(size, rootBytes) }
+      const hiddenSectors = ALIGNMENT_BYTES / SECTOR_BYTES
+      const system = fatImage(own, { ...options, hiddenSectors, ...room })
+      const partitions: Partition[] = [
+        { type: 'efiSystem', guid: identity.guid('partition'), name: 'EFI system', content: system },
+      ]
+      if (root !== undefined)
+        partitions.push({ type: 'linuxData', guid: identity.guid('root'), name: ROOT_PARTITION, content: root })
+      return gptDisk(partitions, { guid: identity.guid('disk'), ...(size === undefined ? {} : { sizeBytes: size }) })
     }
     case 'iso': {
       const system = { label: SYSTEM_LABEL, madeAtSeconds, serial: identity.serial }
@@ -52,15 +54,21 @@ export function formed(contents: Contents, { format, size, label }: MediaOptions
   }
 }
 
-/** Bytes of a partition that has the whole disk. */
-function roomFor(sizeBytes: number): number {
-  const room = sizeBytes - (sizeBytes % SECTOR_BYTES) - ALIGNMENT_BYTES - BACKUP_BYTES
+/** Bytes of the first partition: what the others leave. */
+function roomFor(sizeBytes: number, rootBytes: number): number {
+  const beside = ALIGNMENT_BYTES + rootBytes + BACKUP_BYTES
+  const left = sizeBytes - beside
+  const room = rootBytes === 0 ? left - (left % SECTOR_BYTES) : left - (left % ALIGNMENT_BYTES)
   if (room < SECTOR_BYTES)
     throw new AppError(
       'invalid',
-      `Cannot put a partition on a medium of ${sizeBytes} bytes: ${ALIGNMENT_BYTES + BACKUP_BYTES} bytes are needed beside it`,
+      `Cannot put a partition on a medium of ${sizeBytes} bytes: ${beside} bytes are needed beside it`,
     )
   return room
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 }
 
 /** Numbers that name the medium, made of what is on it as far as that is known without reading it. */

@@ -32,11 +32,18 @@ function kitWith(...names: string[]): Kit {
   } as unknown as Kit
 }
 
+const unasked = () => Promise.reject(new Error('no image is asked for'))
+
 /** Media whose blobs read as zeros; what was read last is kept. */
 function bench({ kit = kitWith(LOADER, ...OF_BIOS), isServing = true } = {}) {
   const read: Extent[] = []
   const media = createMedia({
     kits: { open: () => Promise.resolve(kit) },
+    images: { named: unasked, keep: unasked, tree: unasked, config: unasked },
+    devices: { of: unasked },
+    deviceContent: unasked,
+    blobs: { readExtents: () => assert.fail('no image is asked for') },
+    kernelParams: [],
     httpUrl: isServing ? 'http://10.0.0.1:8080' : undefined,
     async *read(extents) {
       read.push(...extents)

@@ -25,9 +25,9 @@ export const register: Register = (program, session) =>
     .command('build')
     .summary('make a bootable medium')
     .description(
-      'Makes a medium of the files of a directory, or with --loader the small one that has a machine fetch everything else from the server. The same files always give the same bytes.',
+      'Makes a medium that boots an image by itself, one with the files of a directory, or with --loader the small one that has a machine fetch everything else from the server. The same contents always give the same bytes.',
     )
-    .argument('[directory]', 'a folder whose files are to be on it')
+    .argument('[source]', 'an image; or a directory whose files are to be on it, which begins with / or .')
     .option('-o, --output <file>', 'write to a file; without it, or as -, to standard output')
     .option('--format <format>', `${mediaFormats.join(', ')}; else what the name of the file says, or gpt`)
     .option('--size <bytes>', 'of the whole medium, such as 1000M; else as small as it can be')
@@ -38,11 +38,12 @@ export const register: Register = (program, session) =>
     .addHelpText(
       'after',
       example(
-        'bareboat media build --loader -o loader.img',
+        'bareboat media build -o debian.iso my/debian:12',
+        'bareboat media build --loader -o loader.iso',
         'bareboat media build --format fat32 --label ARCH_202211 --size 1000M -o flash.img /mnt/iso',
       ),
     )
-    .action(async (directory: string | undefined, flags: Flags) => {
+    .action(async (source: string | undefined, flags: Flags) => {
       const output = flags.output === '-' ? undefined : flags.output
       const format = oneOf('--format', flags.format, mediaFormats) ?? formatOfName(MEDIA_FORMATS, output ?? '') ?? 'gpt'
       if (output === undefined) refuseTerminal(session, 'Cannot build a medium')
@@ -51,7 +52,7 @@ export const register: Register = (program, session) =>
         ...(flags.size === undefined ? {} : { size: sizeIn(flags.size) }),
         ...(flags.label === undefined ? {} : { label: flags.label }),
       }
-      const download = await begin(session, directory, flags.loader === true, request)
+      const download = await begin(session, source, flags.loader === true, request)
       if (output === undefined) return printOctets(session, download)
       const saved = await saveFile(session, resolve(session.io.cwd, output), download)
       if (flags.json === true) await session.printJson({ ...saved, format })
@@ -63,21 +64,23 @@ function formatList(): string {
 
 async function begin(
   session: Session,
-  directory: string | undefined,
+  source: string | undefined,
   isLoader: boolean,
   request: MediaRequest,
 ): Promise<Download> {
   const { media } = session.client()
   const options = { signal: session.signal }
   if (isLoader) {
-    if (directory !== undefined)
-      throw new AppError('invalid', `Cannot build a loader of "${directory}": --loader has no files of yours on it`)
+    if (source !== undefined)
+      throw new AppError('invalid', `Cannot build a loader of "${source}": --loader has no files of yours on it`)
     return media.loader(request, options)
   }
-  if (directory === undefined)
-    throw new AppError('invalid', 'Cannot build a medium: name a directory, or give --loader')
-  const path = resolve(session.io.cwd, directory)
-  refuseOther(directory, path)
+  if (source === undefined)
+    throw new AppError('invalid', 'Cannot build a medium: name an image or a directory, or give --loader')
+  // As docker tells a folder from a volume.
+  if (!/^[/.]/.test(source)) return media.image(source, request, options)
+  const path = resolve(session.io.cwd, source)
+  refuseOther(source, path)
   return media.directory(packTar(path, '.', undefined, false), request, options)
 }
 
