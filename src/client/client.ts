@@ -278,9 +278,9 @@ export function createClient(endpoint: Endpoint) {
       /** The medium that boots an image by itself. */
       image: (ref: string, request: MediaRequest, { signal }: Signalled = {}): Promise<Download> =>
         download('/v1/media/image', { ref, ...request }, pick(signal)),
-      /** @param archive the files, a tar */
-      directory: (archive: Readable, request: MediaRequest, { signal }: Signalled = {}): Promise<Download> =>
-        upload('/v1/media/directory', archive, request, pick(signal)),
+      /** @param archive the files: a tar, or an ISO image */
+      files: (archive: Readable, request: MediaRequest, { signal }: Signalled = {}): Promise<Download> =>
+        upload('/v1/media/files', archive, request, pick(signal)),
     },
 
     store: {

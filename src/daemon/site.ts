@@ -36,7 +36,7 @@ import { createInventoryStore } from '../drivers/store/sqlite/inventories.ts'
 import { createIntentStore } from '../drivers/store/sqlite/intents.ts'
 import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
 import { siteMigrations, type SiteTables } from '../drivers/store/sqlite/site.ts'
-import { treeOfTarFile } from '../drivers/tar-file.ts'
+import { mediaSource } from '../drivers/media-source.ts'
 import { LIVE } from '../model/container.ts'
 import { ROOTFS_KINDS } from '../model/rootfs.ts'
 import { createApi } from '../servers/api/app.ts'
@@ -322,7 +322,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     images,
     exports,
     media,
-    treeOfTar: treeOfTarFile,
+    mediaSource,
     snapshots,
     kits,
     care,

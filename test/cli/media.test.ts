@@ -14,7 +14,7 @@ test('media build sends a directory, or asks for an image or the loader, and wri
   mkdirSync(join(folder, 'files'))
   writeFileSync(join(folder, 'files/note'), 'of the directory')
   api.on('GET /v1/media/loader', { body: 'loader' })
-  api.on('POST /v1/media/directory', { body: 'medium' })
+  api.on('POST /v1/media/files', { body: 'medium' })
   assert.equal((await run(api, ['media', 'build', '--loader', '-o', 'l.fat'], { cwd: folder })).code, 0)
   assert.equal(readFileSync(join(folder, 'l.fat'), 'utf8'), 'loader')
   assert.equal(api.requests.at(-1)!.query.toString(), 'format=fat32')
@@ -34,8 +34,11 @@ test('media build sends a directory, or asks for an image or the loader, and wri
 })
 
 for (const { argv, error } of [
-  { argv: ['build', '-o', 'x'], error: /name an image or a directory, or give --loader/ },
-  { argv: ['build', '-o', 'x', '/nowhere/at/all'], error: /of "\/nowhere\/at\/all": there is no such directory/ },
+  { argv: ['build', '-o', 'x'], error: /name an image or a path, or give --loader/ },
+  {
+    argv: ['build', '-o', 'x', '/nowhere/at/all'],
+    error: /of "\/nowhere\/at\/all": there is no such file or directory/,
+  },
   { argv: ['build', '-o', 'x', '--loader', '/tmp'], error: /--loader has no files of yours on it/ },
   { argv: ['build', '-o', 'x', '--size', '1.5G', '/tmp'], error: /Cannot use --size "1.5G": it is no number of bytes/ },
   { argv: ['build', '-o', 'x', '--format', 'zip', '/tmp'], error: /--format/ },

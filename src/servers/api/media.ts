@@ -1,9 +1,9 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { AppError } from '../../base/errors.ts'
-import type { Tree } from '../../formats/tree/tree.ts'
 import { mediaFormats, mediaOptions, type MediaOptions } from '../../model/media.ts'
 import type { ExportedImage } from '../../services/images/export/exports.ts'
+import type { Contents } from '../../services/media/contents.ts'
 import type { Media } from '../../services/media/media.ts'
 import { receive } from './images.ts'
 import { newRouter, streamRoute } from './router.ts'
@@ -11,8 +11,8 @@ import { octets } from './streams.ts'
 
 export interface MediaRoutesDeps {
   readonly media: Media
-  /** The tree of an archive that was uploaded. */
-  readonly treeOfTar: (path: string, signal: AbortSignal) => Promise<Tree>
+  /** What is in a file that was uploaded. */
+  readonly mediaSource: (path: string, signal: AbortSignal) => Promise<Contents>
   readonly uploadDir: string
 }
 
@@ -23,7 +23,7 @@ const QUERY = {
 }
 const ANSWER = ['application/octet-stream', 'the medium; a transfer that broke off in the middle is none'] as const
 
-export function mediaRoutes({ media, treeOfTar, uploadDir }: MediaRoutesDeps): OpenAPIHono {
+export function mediaRoutes({ media, mediaSource, uploadDir }: MediaRoutesDeps): OpenAPIHono {
   const app = newRouter()
   streamRoute(
     app,
@@ -51,10 +51,10 @@ export function mediaRoutes({ media, treeOfTar, uploadDir }: MediaRoutesDeps): O
     app,
     {
       method: 'post',
-      path: '/media/directory',
-      summary: 'A medium with the files of an archive, made while it is sent',
+      path: '/media/files',
+      summary: 'A medium with the files of an archive or an ISO image, made while it is sent',
       query: QUERY,
-      body: 'a tar archive, not compressed',
+      body: 'a tar archive, not compressed, or an ISO image',
       answer: ANSWER,
     },
     async (c) => {
@@ -63,7 +63,7 @@ export function mediaRoutes({ media, treeOfTar, uploadDir }: MediaRoutesDeps): O
       if (!body) throw new AppError('invalid', 'Cannot build a medium: the request has no body')
       const upload = await receive(body, uploadDir, signal)
       try {
-        const { bytes, ...facts } = await media.directory(await treeOfTar(upload.path, signal), options, signal)
+        const { bytes, ...facts } = await media.files(await mediaSource(upload.path, signal), options, signal)
         return sent(c, { ...facts, bytes: thenDisposed(bytes, upload) })
       } catch (error) {
         await upload[Symbol.asyncDispose]()

@@ -2,6 +2,7 @@
 import { AppError } from '../../base/errors.ts'
 import type { Extent } from '../../formats/extents.ts'
 import type { NamedFile } from '../../formats/folders.ts'
+import type { IsoFile } from '../../formats/iso9660/reader.ts'
 import { renderScript } from '../../formats/ipxe/script.ts'
 import { displayPath, textOf } from '../../formats/tar/byte-string.ts'
 import { fileExtents, type Tree, type TreeEntry } from '../../formats/tree/tree.ts'
@@ -112,6 +113,33 @@ export function directoryContents(tree: Tree): Contents {
       madeAtSeconds = Math.max(madeAtSeconds, file.mtimeSeconds)
     }
   }
+  return contentsOf(files, folders, madeAtSeconds)
+}
+
+/**
+ * The files of an ISO image, to be put into another form.
+ * @param blob where the bytes of the image are
+ * @throws {AppError} as directoryContents; symbolic links are not followed
+ */
+export function isoContents(entries: readonly IsoFile[], blob: string): Contents {
+  const files: NamedFile[] = []
+  let madeAtSeconds = 0
+  for (const { path, kind, parts, mtimeSeconds } of entries) {
+    if (kind === 'symlink' || kind === 'other')
+      throw new AppError(
+        'unsupported',
+        `Cannot put "${path}" on the medium: it is ${kind === 'symlink' ? 'a symbolic link' : 'no file'}`,
+      )
+    if (kind === 'directory') continue
+    const content = parts.filter(({ length }) => length > 0).map((part) => ({ kind: 'blob' as const, blob, ...part }))
+    files.push({ path, content, mtimeSeconds })
+    madeAtSeconds = Math.max(madeAtSeconds, mtimeSeconds)
+  }
+  const folders = entries.filter(({ kind }) => kind === 'directory').map(({ path }) => path)
+  return contentsOf(files, folders, madeAtSeconds)
+}
+
+function contentsOf(files: readonly NamedFile[], folders: readonly string[], madeAtSeconds: number): Contents {
   if (files.length === 0) throw new AppError('invalid', 'Cannot build a medium: there are no files to put on it')
   const isStarted = files.some(({ path }) => /^EFI\/BOOT\/BOOT\w+\.EFI$/i.test(path))
   const isOfEfi = ({ path }: NamedFile): boolean => isStarted && /^EFI\//i.test(path)

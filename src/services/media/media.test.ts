@@ -6,6 +6,7 @@ import { tarOf, type TarField } from '../../formats/tar/tar-maker.ts'
 import { mergeLayers } from '../../formats/tree/merge.ts'
 import type { MediaOptions } from '../../model/media.ts'
 import type { Kit } from '../kits/kits.ts'
+import { directoryContents } from './contents.ts'
 import { createMedia } from './media.ts'
 
 const signal = new AbortController().signal
@@ -90,7 +91,7 @@ test('a directory: its data lie in the archive, a link is the file that it leads
     { name: 'link', type: '2', link: 'EFI/BOOT/BOOTX64.EFI' },
     { name: 'empty', type: '5' },
   )
-  await media.directory(files, gpt, signal)
+  await media.files(directoryContents(files), gpt, signal)
   const data = read.filter((extent) => extent.kind === 'blob')
   assert.deepEqual(
     data.map(({ blob, length }) => [blob, length]),
@@ -118,4 +119,7 @@ const refused: { name: string; fields: TarField[]; options?: Partial<MediaOption
 ]
 for (const { name, fields, options, error } of refused)
   test(`a directory with ${name} is refused`, () =>
-    assert.rejects(async () => bench().media.directory(tree(...fields), { ...gpt, ...options }, signal), error))
+    assert.rejects(
+      async () => bench().media.files(directoryContents(tree(...fields)), { ...gpt, ...options }, signal),
+      error,
+    ))

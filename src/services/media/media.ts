@@ -2,7 +2,6 @@
 import { AppError } from '../../base/errors.ts'
 import { sizeOf, type Extent } from '../../formats/extents.ts'
 import { digestParts } from '../../formats/oci/digest.ts'
-import type { Tree } from '../../formats/tree/tree.ts'
 import { runOptions } from '../../model/container.ts'
 import { MEDIA_FORMATS, type MediaOptions } from '../../model/media.ts'
 import { readSmall } from '../containers/prepare.ts'
@@ -12,7 +11,7 @@ import { begun, type ExportedImage } from '../images/export/exports.ts'
 import type { Images } from '../images/images.ts'
 import type { BlobStore } from '../images/ports.ts'
 import type { Kits } from '../kits/kits.ts'
-import { directoryContents, loaderContents, type Contents, type ReadWhole } from './contents.ts'
+import { loaderContents, type Contents, type ReadWhole } from './contents.ts'
 import { formed } from './form.ts'
 import { imageContents } from './image-contents.ts'
 
@@ -100,12 +99,7 @@ export function createMedia(deps: MediaDeps) {
       }
     },
 
-    /**
-     * A medium with the files of a directory.
-     * @param tree of an archive; its blob is the archive's path
-     * @throws {AppError} as directoryContents and `formed`
-     */
-    directory: (tree: Tree, options: MediaOptions, signal: AbortSignal): Promise<ExportedImage> =>
-      opened(directoryContents(tree), options, signal),
+    /** A medium with contents whose blobs are paths. @throws {AppError} as `formed` */
+    files: opened,
   }
 }

@@ -1,4 +1,4 @@
-import { lstatSync } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { AppError, systemCode } from '../../../base/errors.ts'
 import type { Download, MediaRequest } from '../../../client/client.ts'
@@ -25,9 +25,12 @@ export const register: Register = (program, session) =>
     .command('build')
     .summary('make a bootable medium')
     .description(
-      'Makes a medium that boots an image by itself, one with the files of a directory, or with --loader the small one that has a machine fetch everything else from the server. The same contents always give the same bytes.',
+      'Makes a medium that boots an image by itself, one with the files of a directory or an ISO image, or with --loader the small one that has a machine fetch everything else from the server. The same contents always give the same bytes.',
     )
-    .argument('[source]', 'an image; or a directory whose files are to be on it, which begins with / or .')
+    .argument(
+      '[source]',
+      'an image; or a path, which begins with / or .: a directory or an ISO image whose files are to be on it',
+    )
     .option('-o, --output <file>', 'write to a file; without it, or as -, to standard output')
     .option('--format <format>', `${mediaFormats.join(', ')}; else what the name of the file says, or gpt`)
     .option('--size <bytes>', 'of the whole medium, such as 1000M; else as small as it can be')
@@ -40,7 +43,7 @@ export const register: Register = (program, session) =>
       example(
         'bareboat media build -o debian.iso my/debian:12',
         'bareboat media build --loader -o loader.iso',
-        'bareboat media build --format fat32 --label ARCH_202211 --size 1000M -o flash.img /mnt/iso',
+        'bareboat media build --format fat32 --label ARCH_202211 --size 1000M -o flash.img ./archlinux.iso',
       ),
     )
     .action(async (source: string | undefined, flags: Flags) => {
@@ -76,21 +79,21 @@ async function begin(
     return media.loader(request, options)
   }
   if (source === undefined)
-    throw new AppError('invalid', 'Cannot build a medium: name an image or a directory, or give --loader')
+    throw new AppError('invalid', 'Cannot build a medium: name an image or a path, or give --loader')
   // As docker tells a folder from a volume.
   if (!/^[/.]/.test(source)) return media.image(source, request, options)
   const path = resolve(session.io.cwd, source)
-  refuseOther(source, path)
-  return media.directory(packTar(path, '.', undefined, false), request, options)
+  const archive = isDirectory(source, path) ? packTar(path, '.', undefined, false) : createReadStream(path)
+  return media.files(archive, request, options)
 }
 
-function refuseOther(named: string, path: string): void {
+function isDirectory(named: string, path: string): boolean {
   try {
-    if (lstatSync(`${path}/.`).isDirectory()) return
+    return statSync(path).isDirectory()
   } catch (cause) {
     const code = systemCode(cause)
-    const why = code === 'ENOENT' ? 'there is no such directory' : code === 'ENOTDIR' ? 'it is no directory' : code
-    throw new AppError('invalid', `Cannot build a medium of "${named}": ${why ?? String(cause)}`, { cause })
+    const why = code === 'ENOENT' ? 'there is no such file or directory' : (code ?? String(cause))
+    throw new AppError('invalid', `Cannot build a medium of "${named}": ${why}`, { cause })
   }
 }
 
