@@ -1,4 +1,5 @@
 /** An image as all of a boot: kernel and initrd of the kit, what runs, and the root, which is read when it is touched. */
+import { AppError } from '../../base/errors.ts'
 import type { Extent } from '../../formats/extents.ts'
 import { assignments, quoteWords } from '../../formats/shell/quote.ts'
 import type { Workload } from '../containers/workload.ts'
@@ -28,14 +29,20 @@ export interface ImageOnMedium {
   readonly madeAtSeconds: number
 }
 
+const PLAIN = /^[A-Za-z0-9_-]+$/
 const EFI_LOADERS = { amd64: 'systemd-bootx64.efi', arm64: 'systemd-bootaa64.efi' } as const
 
 /**
  * systemd-boot for UEFI, ISOLINUX for BIOS: each gives the kernel its arguments. No secret is on it.
- * @throws {AppError} not_found when the kit is of an older recipe
+ * @throws {AppError} not_found when the kit is of an older recipe; invalid for a label that no argument can have
  */
 export async function imageContents(image: ImageOnMedium, read: ReadWhole): Promise<Contents> {
   const { kit, root, label, madeAtSeconds } = image
+  if (!PLAIN.test(label))
+    throw new AppError(
+      'invalid',
+      `Cannot use "${label}" as the label of a medium that boots an image: it stands among the kernel's arguments, so it is letters, digits, _ and - alone`,
+    )
   const architecture = kit.manifest.architecture === 'arm64' ? 'arm64' : 'amd64'
   const params = [`bareboat.media=${label}`, `bareboat.roothash=${root.rootHash}`, ...image.kernelParams].join(' ')
   const entry = ['title Bareboat', 'linux /bareboat/kernel', 'initrd /bareboat/initrd', `options ${params}`, '']

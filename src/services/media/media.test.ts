@@ -102,6 +102,63 @@ test('a directory: its data lie in the archive, a link is the file that it leads
   )
 })
 
+/** A medium of an image with one program. */
+function imageBench() {
+  const kit = kitWith('kernel', 'initrd', 'media/systemd-bootx64.efi', ...OF_BIOS)
+  const id = `sha256:${'cd'.repeat(32)}` as const
+  const held = { count: 0 }
+  const read: Extent[] = []
+  const config = {
+    config: { user: '', env: ['PATH=/bin'], entrypoint: undefined, cmd: ['/bin/hello', "it's"], workingDir: '' },
+    platform: { architecture: 'amd64' },
+  }
+  const device = { rootHash: 'ab'.repeat(32), sizeBytes: 12_288, dataBlocks: 2, hashStartBlock: 3 }
+  const media = createMedia({
+    kits: { open: () => Promise.resolve({ ...kit, kernelPath: '/kit/kernel', initrdPath: '/kit/initrd' }) },
+    images: {
+      named: () => Promise.resolve({ record: { id, createdAtMs: 5000 }, tag: undefined }),
+      keep() {
+        held.count += 1
+        return Promise.resolve({ [Symbol.dispose]: () => void (held.count -= 1) })
+      },
+      tree: () => Promise.resolve(tree({ name: 'bin/hello', data: 'x', mode: '0000755' })),
+      config: () => Promise.resolve(config),
+    },
+    devices: { of: () => Promise.resolve(device) },
+    deviceContent: () => Promise.resolve([{ kind: 'blob', blob: '/device', offset: 0, length: device.sizeBytes }]),
+    blobs: { readExtents: () => assert.fail('nothing of the image is read') },
+    kernelParams: ['console=ttyS0'],
+    httpUrl: undefined,
+    async *read(extents: readonly Extent[]) {
+      read.push(...extents)
+      for (const extent of extents) yield extent.kind === 'bytes' ? extent.bytes : new Uint8Array(extentLength(extent))
+    },
+  } as unknown as Parameters<typeof createMedia>[0])
+  return { media, held, read }
+}
+
+for (const format of ['fat32', 'gpt', 'iso'] as const)
+  test(`an image as ${format}: what gives the kernel its arguments, the orders, the root; its layers stay until it is read`, async () => {
+    const { media, held, read } = imageBench()
+    const { bytes, sizeBytes } = await media.image('my/image', { format, label: 'MY_LABEL' }, signal)
+    assert.equal(held.count, 1)
+    const all = Buffer.concat(await Array.fromAsync({ [Symbol.asyncIterator]: () => bytes }))
+    assert.equal(held.count, 0)
+    assert.equal(all.length, sizeBytes)
+    const params = `bareboat.media=MY_LABEL bareboat.roothash=${'ab'.repeat(32)} console=ttyS0\n`
+    assert.ok(all.includes(`options ${params}`))
+    assert.equal(all.includes(`APPEND ${params}`), format === 'iso')
+    assert.ok(all.includes("BB_HASH_START='3'\n") && all.includes('BB_ARGV='))
+    assert.equal(read.filter((extent) => extent.kind === 'blob' && extent.blob === '/device').length, 1)
+  })
+
+test('an image under a label that is no word is refused, and its layers are let go', async () => {
+  const { media, held } = imageBench()
+  const options = { format: 'gpt', label: 'MY LABEL' } as const
+  await assert.rejects(media.image('my/image', options, signal), /Cannot use "MY LABEL" as the label of a medium/)
+  assert.equal(held.count, 0)
+})
+
 const refused: { name: string; fields: TarField[]; options?: Partial<MediaOptions>; error: RegExp }[] = [
   { name: 'nothing', fields: [], error: /there are no files to put on it/ },
   {
