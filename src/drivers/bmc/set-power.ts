@@ -36,7 +36,7 @@ export interface PowerPatience {
   readonly offMs: number
   /** After a lost answer the command is sent once more if nothing has changed by then, milliseconds. */
   readonly resendMs: number
-  /** A command that was declined is sent again after this, milliseconds. */
+  /** A command that was declined is sent again after this, milliseconds; then after twice as long, up to 8 s. */
   readonly declinedMs: number
   /** A command that was taken and shows nothing after this gives way to the next way, milliseconds. */
   readonly nextWayMs: number
@@ -48,9 +48,11 @@ export const POWER_PATIENCE: PowerPatience = {
   pollMs: 500,
   offMs: 2000,
   resendMs: 15_000,
-  declinedMs: 2000,
+  declinedMs: 500,
   nextWayMs: 20_000,
 }
+
+const MAX_DECLINED_MS = 8000
 
 /** A reading in the words of the power port. */
 export function shownState(reading: PowerReading): PowerState {
@@ -111,6 +113,7 @@ async function reach(
   let sentMs = startMs
   let way = 0
   let wasResent = false
+  let { declinedMs } = patience
   let last: Reading | undefined
   for (
     let pauseMs = Math.min(50, pollMs);
@@ -122,6 +125,7 @@ async function reach(
     const again = 'state' in last && !isTurning(last.state) ? nextWay(performance.now() - sentMs) : undefined
     if (again !== undefined) {
       wasResent ||= outcome === 'lost'
+      if (typeof outcome === 'object') declinedMs = Math.min(declinedMs * 2, Math.max(MAX_DECLINED_MS, declinedMs))
       way = again
       sentMs = performance.now()
       outcome = await write(way)
@@ -152,7 +156,7 @@ async function reach(
 
   /** The way to send the command again by, when it is time to. */
   function nextWay(sinceMs: number): number | undefined {
-    if (typeof outcome === 'object') return sinceMs >= patience.declinedMs ? way : undefined
+    if (typeof outcome === 'object') return sinceMs >= declinedMs ? way : undefined
     if (outcome === 'lost' && !wasResent) return sinceMs >= patience.resendMs ? way : undefined
     const hasNext = way + 1 < (wire.ways?.(action) ?? 1)
     return hasNext && sinceMs >= patience.nextWayMs ? way + 1 : undefined

@@ -49,6 +49,8 @@ test('planStatic: every field of a new machine is kept, and all else is as for a
     labels: {},
     enabled: true,
     hasBmcPassword: false,
+    admission: 'accepted',
+    cordoned: false,
     createdAt: 7,
   })
 })
