@@ -167,7 +167,10 @@ test('TLS: a certificate of its own is refused, and taken by its fingerprint', {
     const tls = { key: readFileSync(path('key'), 'utf8'), cert: readFileSync(path('cert'), 'utf8') }
     const fingerprint = new X509Certificate(tls.cert).fingerprint256.replaceAll(':', '').toLowerCase()
     await using untrusted = await rig({ tls }, { isTls: true })
-    await assert.rejects(untrusted.bmc.status(), { code: 'unreachable', message: new RegExp(`\\?cert=${fingerprint}`) })
+    await assert.rejects(untrusted.bmc.status(), {
+      code: 'unreachable',
+      message: new RegExp(`\\?fingerprint=${fingerprint}`),
+    })
     assert.equal(untrusted.sim.logins, 0, 'nothing was said')
     await using pinned = await rig({ tls }, { isTls: true, fingerprint })
     assert.equal(await pinned.bmc.status(), 'off')

@@ -74,13 +74,13 @@ suite('BMCs on the command line', { skip: !hasProgram('openssl') && 'no openssl 
       name: 'amts',
       password: 'P@ssw0rd',
       start: () => startAmtSim({ tls, algorithm: 'SHA-256' }),
-      url: (port: number) => `amts://admin@127.0.0.1:${port}?cert=${fingerprint}`,
+      url: (port: number) => `amts://admin@127.0.0.1:${port}?fingerprint=${fingerprint}`,
     },
     {
       name: 'pikvm',
       password: 'secret',
       start: () => startPikvmSim({ tls }),
-      url: (port: number) => `pikvm://admin@127.0.0.1:${port}?cert=${fingerprint}`,
+      url: (port: number) => `pikvm://admin@127.0.0.1:${port}?fingerprint=${fingerprint}`,
     },
   ]
   for (const { name, password, start, url } of played)
@@ -107,7 +107,7 @@ suite('BMCs on the command line', { skip: !hasProgram('openssl') && 'no openssl 
     await add('stranger', `pikvm://admin@127.0.0.1:${sim.port}`, 'secret')
     const refused = await bareboat('machine', 'power', 'stranger')
     assert.equal(refused.code, 6)
-    assert.match(refused.err, new RegExp(`\\?cert=${fingerprint.replaceAll(':', '').toLowerCase()}`))
+    assert.match(refused.err, new RegExp(`\\?fingerprint=${fingerprint.replaceAll(':', '').toLowerCase()}`))
   })
 
   test('wol: woken, and refused to be switched off', async () => {

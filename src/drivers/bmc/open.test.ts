@@ -69,7 +69,7 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
   { name: 'https with a path', url: 'https://rack/m7', value: { kind: 'http', url: 'https://rack/m7' } },
   {
     name: 'https with a certificate of its own',
-    url: `https://rack/m7?cert=${'ab'.repeat(32)}`,
+    url: `https://rack/m7?fingerprint=${'ab'.repeat(32)}`,
     value: { kind: 'http', url: 'https://rack/m7', fingerprint: 'ab'.repeat(32) },
   },
   { name: 'a password', url: 'ipmi://admin:canary@10.0.3.7', error: /password in it/ },
@@ -88,11 +88,11 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
   },
   {
     name: 'AMT with TLS and a certificate of its own',
-    url: `amts://admin@[fd00::7]?cert=${'AB:'.repeat(31)}AB`,
+    url: `amts://admin@[fd00::7]?fingerprint=${'AB:'.repeat(31)}AB`,
     value: { kind: 'amt', isTls: true, host: 'fd00::7', port: 16993, user: 'admin', fingerprint: 'ab'.repeat(32) },
   },
-  { name: 'AMT with a short fingerprint', url: 'amts://admin@h?cert=ab', error: /64 hexadecimal digits/ },
-  { name: 'AMT without TLS, and a certificate', url: 'amt://admin@h?cert=ab', error: /more after the address/ },
+  { name: 'AMT with a short fingerprint', url: 'amts://admin@h?fingerprint=ab', error: /64 hexadecimal digits/ },
+  { name: 'AMT without TLS, and a certificate', url: 'amt://admin@h?fingerprint=ab', error: /more after the address/ },
   { name: 'a password in AMT', url: 'amt://admin:canary@h', error: /password in it/ },
   {
     name: 'PiKVM',

@@ -27,11 +27,11 @@ export function parseUserAtHost(text: string, form: string, defaultPort: number)
 }
 
 /**
- * Takes `?cert=SHA256` off a URL: the fingerprint of the certificate that a BMC made for itself.
+ * Takes `?fingerprint=SHA256` off a URL: the fingerprint of the certificate that a BMC made for itself.
  * @throws {AppError} `invalid` when it is no fingerprint
  */
 export function splitFingerprint(text: string): { rest: string; fingerprint?: string } {
-  const found = /^([^?#]*)\?cert=([^&#]*)$/.exec(text)
+  const found = /^([^?#]*)\?fingerprint=([^&#]*)$/.exec(text)
   if (!found) return { rest: text }
   return { rest: found[1]!, fingerprint: parseFingerprint(found[2]!) }
 }

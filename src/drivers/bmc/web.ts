@@ -66,7 +66,7 @@ const NOT_SENT = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ])
 
-/** Reads `?cert=SHA256` of a BMC's URL: 64 hexadecimal digits, with or without colons. @throws {AppError} `invalid` */
+/** Reads `?fingerprint=SHA256` of a BMC's URL: 64 hexadecimal digits, with or without colons. @throws {AppError} `invalid` */
 export function parseFingerprint(text: string): string {
   const digits = text.replaceAll(':', '').toLowerCase()
   if (/^[0-9a-f]{64}$/.test(digits)) return digits
@@ -159,6 +159,6 @@ function certificateFault(socket: TLSSocket, address: string, fingerprint?: stri
     return new AppError('unreachable', `${cannot}: its certificate is ${seen}, not the one in its URL`)
   return new AppError(
     'unreachable',
-    `${cannot}: its certificate is not one that this system trusts (${String(socket.authorizationError)}); if it is its own, add it to the URL: ?cert=${seen}`,
+    `${cannot}: its certificate is not one that this system trusts (${String(socket.authorizationError)}); if it is its own, add it to the URL: ?fingerprint=${seen}`,
   )
 }

@@ -38,10 +38,10 @@ export interface AmtBmcOptions {
 const PORT = 16_992
 const TLS_PORT = 16_993
 
-export const AMT_FORM = 'amt://USER@HOST[:PORT] or amts://USER@HOST[:PORT][?cert=SHA256]'
+export const AMT_FORM = 'amt://USER@HOST[:PORT] or amts://USER@HOST[:PORT][?fingerprint=SHA256]'
 
 /**
- * Reads `amt://USER@HOST[:PORT]` and, with TLS, `amts://USER@HOST[:PORT][?cert=SHA256]`.
+ * Reads `amt://USER@HOST[:PORT]` and, with TLS, `amts://USER@HOST[:PORT][?fingerprint=SHA256]`.
  * @throws {AppError} `invalid`
  */
 export function parseAmtUrl(text: string): AmtUrl {

@@ -44,14 +44,14 @@ export interface PikvmBmc extends BmcPort {
   readonly msd: Msd
 }
 
-export const PIKVM_FORM = 'pikvm://USER@HOST[:PORT][?cert=SHA256]'
+export const PIKVM_FORM = 'pikvm://USER@HOST[:PORT][?fingerprint=SHA256]'
 
 const PORT = 443
 /** With its pause, longer than a button is held. */
 const MAX_BUSY = 20
 const ACTIONS = { on: 'on', off: 'off_hard', 'soft-off': 'off' } as const
 
-/** Reads `pikvm://USER@HOST[:PORT][?cert=SHA256]`. @throws {AppError} `invalid` */
+/** Reads `pikvm://USER@HOST[:PORT][?fingerprint=SHA256]`. @throws {AppError} `invalid` */
 export function parsePikvmUrl(text: string): PikvmUrl {
   const { rest, fingerprint } = splitFingerprint(text)
   return { kind: 'pikvm', ...parseUserAtHost(rest, PIKVM_FORM, PORT), ...(fingerprint ? { fingerprint } : {}) }
