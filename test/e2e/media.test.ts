@@ -55,7 +55,8 @@ const LABEL = 'BAREBOAT'
 const signal = new AbortController().signal
 const whole = async (content: readonly Extent[]) => Buffer.concat(await Array.fromAsync(readPaths(content, signal)))
 
-suite('media', { skip }, () => {
+// Two machines at a time, which two cores can just do.
+suite('media', { skip, concurrency: 2 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'bareboat-media-'))
   after(() => rmSync(folder, { recursive: true, force: true }))
   const data = Buffer.concat(Array.from({ length: 1 << 16 }, (_, i) => createHash('sha256').update(`${i}`).digest()))
@@ -141,7 +142,7 @@ suite('media', { skip }, () => {
   }
 
   async function build(name: string, contents: Contents, format: MediaFormat): Promise<string> {
-    const path = join(folder, `${name}.${format}`)
+    const path = join(mkdtempSync(join(folder, 'medium-')), `${name}.${format}`)
     await writeFile(path, readPaths(formed(contents, { format, label: LABEL }), signal))
     return path
   }
@@ -154,9 +155,9 @@ suite('media', { skip }, () => {
     net: string[],
     until: (said: string) => boolean,
   ): Promise<string> {
-    const serial = join(folder, 'serial')
-    rmSync(serial, { force: true })
-    const vars = join(folder, 'vars.fd')
+    const own = mkdtempSync(join(folder, 'machine-'))
+    const serial = join(own, 'serial')
+    const vars = join(own, 'vars.fd')
     copyFileSync('/usr/share/OVMF/OVMF_VARS_4M.fd', vars)
     const pflash = [
       '-drive',

@@ -163,7 +163,12 @@ async function startDaemon(sim: BmcSim, intents: IntentStore) {
     settleMs: 400,
   })
   await power.recover()
-  const machine = { id: 'm', name: 'm', bmc: `ipmi://admin@127.0.0.1:${sim.port}` } as StoredMachine
+  const machine = {
+    id: 'm',
+    name: 'm',
+    macs: ['52:54:00:00:00:01'],
+    bmc: `ipmi://admin@127.0.0.1:${sim.port}`,
+  } as StoredMachine
   return { power, machine, [Symbol.asyncDispose]: () => power[Symbol.asyncDispose]() }
 }
 
