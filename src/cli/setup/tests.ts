@@ -7,18 +7,22 @@ const ROOT = join(import.meta.dirname, '../../..')
 
 interface Suite {
   readonly name: string
+  /** Patterns. */
   readonly files: readonly string[]
+  readonly without?: readonly string[]
   /** Test files that run at the same time. */
   readonly concurrency: number
 }
 
+const ONE_MACHINE = ['test/e2e/agent.test.ts', 'test/e2e/guest*.test.ts']
 const SUITES: readonly Suite[] = [
   { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
   { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 2 },
-  // Each file keeps two machines busy, which two cores can just do.
-  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 1 },
+  // Each file keeps one machine busy, or two, which two cores can just do.
+  { name: 'guest', files: ONE_MACHINE, concurrency: 2 },
+  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], without: ONE_MACHINE, concurrency: 1 },
 ]
 
 /** What `bareboat test` can be asked for. */
@@ -48,7 +52,11 @@ export async function runTests(
     else sums.failed++
   }
   for (const suite of SUITES.filter(({ name }) => wanted(name))) {
-    const files = suite.files.flatMap((pattern) => globSync(pattern, { cwd: ROOT })).toSorted()
+    const found = (patterns: readonly string[]) => patterns.flatMap((pattern) => globSync(pattern, { cwd: ROOT }))
+    const others = new Set(found(suite.without ?? []))
+    const files = found(suite.files)
+      .filter((file) => !others.has(file))
+      .toSorted()
     if (files.length === 0) continue
     say(`== ${suite.name}: ${files.length} files`)
     const options = [
