@@ -265,6 +265,8 @@ function inNamespace(kit: string): void {
       '-c',
       `sent() { awk '$3 ~ /^nbd/ { sectors += $6 } END { print sectors }' /proc/diskstats; }
        until dmesg | grep -q 'the boot profile is'; do sleep 0.2; done
+       # The kernel reads the first block of each connection's device when it is there.
+       until [ "$(awk '$3 ~ /^nbd/ && $6 > 0' /proc/diskstats | wc -l)" -eq 2 ]; do sleep 0.2; done
        before=$(sent); md5sum /data/big; echo $(($(sent) - before))`,
     ]
     const spec = { ...lazy(), BB_PROFILE: 1 }
