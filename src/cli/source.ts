@@ -2,7 +2,7 @@
 import { createReadStream, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { AppError, systemCode } from '../base/errors.ts'
-import type { Source } from '../client/client.ts'
+import type { Source } from '../client/calls.ts'
 import type { Session } from './session.ts'
 
 /**

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { AppError, systemCode } from '../../base/errors.ts'
-import type { RunRequest } from '../../client/client.ts'
+import type { RunRequest } from '../../client/containers.ts'
 import { rootfsOfFstype } from '../../model/fstype.ts'
 import type { Arch } from '../../model/machine.ts'
 import { IMAGE_FORMATS, ROOTFS_KINDS } from '../../model/rootfs.ts'
