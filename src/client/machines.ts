@@ -111,8 +111,6 @@ export function machineCalls({ ask, octets, channel, jsonLines, logChunks }: Cal
       list: async (options: Signalled = {}) =>
         (await ask<{ bmcs: DiscoveredBmc[] }>('GET', '/v1/discovery/bmcs', options)).bmcs,
       forget: (address: string, options: Signalled = {}) => ask<void>('DELETE', at('discovery/bmcs', address), options),
-      inventory: (machine: string, options: Signalled = {}) =>
-        ask<Inventory>('GET', at('machines', machine, 'inventory'), options),
     },
   }
 }

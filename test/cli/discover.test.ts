@@ -136,9 +136,9 @@ test('discover import prints its steps; a conflict is told and ends with its exi
 test('machine inspect shows the inventory where there is one', async () => {
   await using api = await startFakeApi()
   api.on('GET /v1/machines/n1', { json: { id: 'id-1', name: 'n1' } })
-  api.on('GET /v1/machines/id-1/inventory', failure(404, 'not_found', 'Cannot show the inventory'))
+  api.on('GET /v1/machines/id-1/inventories', { json: { inventories: [] } })
   assert.deepEqual(JSON.parse((await run(api, ['machine', 'inspect', 'n1'])).stdout), [{ id: 'id-1', name: 'n1' }])
-  api.on('GET /v1/machines/id-1/inventory', { json: { source: 'redfish' } })
+  api.on('GET /v1/machines/id-1/inventories', { json: { inventories: [{ source: 'redfish' }, { source: 'agent' }] } })
   const { stdout } = await run(api, ['machine', 'inspect', '-f', '{{.inventory.source}}', 'n1'])
   assert.equal(stdout, 'redfish\n')
 })

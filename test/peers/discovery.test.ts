@@ -62,6 +62,7 @@ function openSite() {
   return {
     machines,
     machineStore,
+    inventories,
     discovery,
     database,
     scan,
@@ -137,7 +138,7 @@ test('scan, crawl, import: a machine is made with the certificate that was seen 
   const password = await site.machineStore.bmcPassword(machine.id)
   await using bmc = openBmc(machine.bmc!, password, quietLog)
   assert.equal(await bmc.status(signal), 'off')
-  assert.equal((await site.discovery.inventory('ncn-m003')).cpus[0]!.cores, 16)
+  assert.equal((await site.inventories.of(machine.id))[0]!.cpus[0]!.cores, 16)
   const stored = await site.database.db.selectFrom('discovered_bmc').selectAll().execute()
   assert.ok(stored[0]!.password !== null && !JSON.stringify(stored).includes('"secret"'))
 

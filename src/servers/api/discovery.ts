@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { crawlRequest, discoveredBmc, importAnswer, importRequest, scanRequest } from '../../model/discovery.ts'
-import { inventory } from '../../model/inventory.ts'
+
 import type { DiscoveryService } from '../../services/discovery/discovery.ts'
 import { answers, newRouter } from './router.ts'
 import { jsonLines } from './streams.ts'
@@ -70,16 +70,6 @@ export function discoveryRoutes({ discovery }: DiscoveryRoutesDeps): OpenAPIHono
       await discovery.forget(c.req.valid('param').address)
       return c.body(null, 204)
     },
-  )
-  app.openapi(
-    createRoute({
-      method: 'get',
-      path: '/machines/{name}/inventory',
-      summary: 'What was last told of the hardware of a machine',
-      request: { params: z.object({ name: z.string().max(256) }) },
-      responses: answers(inventory, 'the inventory'),
-    }),
-    async (c) => c.json(await discovery.inventory(c.req.valid('param').name), 200),
   )
   return app
 }

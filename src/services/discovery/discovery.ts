@@ -13,7 +13,7 @@ import type {
   RedfishSeen,
   ScanRequest,
 } from '../../model/discovery.ts'
-import type { Inventory, InventoryFinding } from '../../model/inventory.ts'
+import type { InventoryFinding } from '../../model/inventory.ts'
 import type { InventoryStore } from '../machines/ports.ts'
 import type { MachinesService } from '../machines/machines.ts'
 import { makerOfDefault } from './default-passwords.ts'
@@ -224,18 +224,6 @@ export function createDiscovery({
     async forget(address: string): Promise<void> {
       if (!(await store.remove(address)))
         throw new AppError('not_found', `Cannot forget BMC "${address}": it is not known; see: bareboat discover ls`)
-    },
-
-    /** What was last told of a machine's hardware. @throws {AppError} not_found */
-    async inventory(reference: string): Promise<Inventory> {
-      const machine = await machines.get(reference)
-      const [inventory] = await inventories.of(machine.id)
-      if (!inventory)
-        throw new AppError(
-          'not_found',
-          `Cannot show the inventory of machine "${machine.name}": nobody has read it yet; do so with: bareboat discover crawl, then bareboat discover import`,
-        )
-      return inventory
     },
   }
 }

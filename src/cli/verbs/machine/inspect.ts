@@ -1,4 +1,3 @@
-import { AppError } from '../../../base/errors.ts'
 import { example } from '../../option.ts'
 import type { Register } from '../../verbs.ts'
 import { inspectAll } from '../inspect.ts'
@@ -13,14 +12,9 @@ export const register: Register = (program, session) =>
     .addHelpText('after', example("bareboat machine inspect -f '{{.memoryMiB}}' rack1-07"))
     .action((names: string[], flags: { format?: string }) =>
       inspectAll(session, names, flags, async (name) => {
-        const { machines, discovery } = session.client()
+        const { machines } = session.client()
         const machine = await machines.inspect(name, { signal: session.signal })
-        try {
-          return { ...machine, inventory: await discovery.inventory(machine.id, { signal: session.signal }) }
-        } catch (error) {
-          // Nobody has read its hardware yet.
-          if (error instanceof AppError && error.code === 'not_found') return machine
-          throw error
-        }
+        const [inventory] = await machines.inventories(machine.id, { signal: session.signal })
+        return inventory ? { ...machine, inventory } : machine
       }),
     )
