@@ -1,6 +1,6 @@
 /**
  * Writes to sockets without Node's stream in between: send(2) with MSG_DONTWAIT. What a socket takes at once needs no request object, no
- * callback and no turn of the event loop; that is a fifth of what a small read costs here.
+ * callback and no turn of the event loop.
  */
 import type { Socket } from 'node:net'
 import type { Libc } from '../libc.ts'
