@@ -34,8 +34,8 @@ interface Machine {
 interface Site extends AsyncDisposable {
   readonly directory: string
   readonly machines: readonly Machine[]
-  /** Starts a daemon. */
-  host(): Promise<Host>
+  /** Starts a daemon, as the last words of `wrapper`. */
+  host(...wrapper: string[]): Promise<Host>
   /** The process ids of ganesha that serves this site. */
   servers(): number[]
 }
@@ -82,8 +82,8 @@ function openSite(): Site {
     directory,
     machines,
     servers,
-    async host() {
-      const host = await startHost(server, { directory, sample, address: SERVER, port: PORT })
+    async host(...wrapper) {
+      const host = await startHost(server, { directory, sample, address: SERVER, port: PORT }, wrapper)
       hosts.push(host)
       return host
     },
@@ -97,8 +97,8 @@ function openSite(): Site {
   }
 }
 
-async function startHost(namespace: string, config: NfsHostConfig): Promise<Host> {
-  const node = [process.execPath, HOST, JSON.stringify(config)]
+async function startHost(namespace: string, config: NfsHostConfig, wrapper: readonly string[]): Promise<Host> {
+  const node = [...wrapper, process.execPath, HOST, JSON.stringify(config)]
   // `exec` of ip replaces itself, so that a signal for the child is one for the host.
   const child = spawn('ip', ['netns', 'exec', namespace, ...node], { stdio: ['pipe', 'pipe', 'inherit'] })
   const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
@@ -388,5 +388,22 @@ test('nfs: a file system that does not record access times is refused for it', n
     await host.kill('SIGTERM')
   } finally {
     must('umount', site.directory)
+  }
+})
+
+test('nfs: a system without a list of its mounts is told what is missing', needs('mount'), async () => {
+  await using site = openSite()
+  mkdirSync(site.directory)
+  must('mount', '-t', 'tmpfs', 'none', site.directory)
+  try {
+    const [upper, work] = ['upper', 'work'].map((leaf) => join(site.directory, leaf)) as [string, string]
+    for (const folder of [upper, work]) mkdirSync(folder)
+    // `ip netns exec` gives it mounts of its own.
+    const hide = `mount -t overlay -o lowerdir=/etc,upperdir=${upper},workdir=${work} none /etc && rm /etc/mtab && exec "$@"`
+    const host = await site.host('sh', '-c', hide, 'sh')
+    await assert.rejects(open(host, A, site.machines[0]!), /\/etc\/mtab, which is not there; as root: ln -s/)
+    await host.kill('SIGTERM')
+  } finally {
+    must('umount', '--lazy', site.directory)
   }
 })

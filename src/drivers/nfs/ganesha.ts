@@ -50,6 +50,8 @@ const PROBE_MS = 2000
 /** The log begins anew beyond this; the last one is kept beside it. */
 const LOG_MAX_BYTES = 8 * 2 ** 20
 
+/** Where nfs-ganesha looks for file systems (getmntent(3)): all of Debian has it but a bare chroot. */
+const MOUNTS = '/etc/mtab'
 /** Absent where the kernel has no IPv6. */
 const IPV6_ADDRESSES = '/proc/net/if_inet6'
 /** It would like to be known to rpcbind and to speak Kerberos to clients; neither is wanted. */
@@ -110,6 +112,11 @@ export function createGanesha({ log, directory, address, port }: GaneshaConfig):
   }
 
   async function start(): Promise<void> {
+    if (!existsSync(MOUNTS))
+      throw new AppError(
+        'unsupported',
+        `Cannot serve roots over NFS: ${PROGRAM} looks for file systems in ${MOUNTS}, which is not there; as root: ln -s /proc/self/mounts ${MOUNTS}`,
+      )
     const from = await logSize()
     version = undefined
     await replaceFile(versionPath, [await installedRelease()])
