@@ -32,23 +32,26 @@ suite('roots', { skip, concurrency: 2, timeout: 1_500_000 }, () => {
         const run = (image: string, ...argv: string[]) =>
           site.run(['run', '-q', '--rm', '--machine', machine, ...flags, image, ...argv])
 
-        test(`${name}: a program alone in its image`, async () => {
-          const { code, stdout, stderr } = await run(`${site.registry}/scratch:1`, 'now', 'then')
-          assert.deepEqual([code, stdout, stderr], [1, 'hello from scratch\n', 'and to stderr\n'])
-        })
-
-        test(`${name}: a user's program writes where it may, and reads what was there`, async () => {
-          const script =
-            'echo "$GREETING"; echo new >/tmp/file && cat /tmp/file; echo x >/etc/passwd || echo refused; exit 7'
-          const { code, stdout, stderr } = await run(`${site.registry}/busybox:1`, script)
-          assert.deepEqual([code, stdout], [7, 'hello there\nnew\nrefused\n'], stderr)
-        })
-
         test(`${name}: the tree of many layers is what umoci unpacks`, async () => {
           const { code, stdout, stderr } = await run(`${site.registry}/layered:1`)
           assert.equal(code, 0, stderr)
           assert.equal(stdout, layered)
         })
+
+        // How the file is packed is nothing that a program sees, once its tree is right.
+        if (name !== 'image of squashfs') {
+          test(`${name}: a program alone in its image`, async () => {
+            const { code, stdout, stderr } = await run(`${site.registry}/scratch:1`, 'now', 'then')
+            assert.deepEqual([code, stdout, stderr], [1, 'hello from scratch\n', 'and to stderr\n'])
+          })
+
+          test(`${name}: a user's program writes where it may, and reads what was there`, async () => {
+            const script =
+              'echo "$GREETING"; echo new >/tmp/file && cat /tmp/file; echo x >/etc/passwd || echo refused; exit 7'
+            const { code, stdout, stderr } = await run(`${site.registry}/busybox:1`, script)
+            assert.deepEqual([code, stdout], [7, 'hello there\nnew\nrefused\n'], stderr)
+          })
+        }
 
         // The default kind has an operating system in os-images.test.ts.
         if (kind !== 'lazy')

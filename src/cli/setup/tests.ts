@@ -15,14 +15,18 @@ interface Suite {
 }
 
 const ONE_MACHINE = ['test/e2e/agent.test.ts', 'test/e2e/guest*.test.ts']
+/** Their machines are off, or wait for a server that is away, for about half of their time. */
+const IDLE = ['bad-boots', 'kept', 'killed-server', 'lazy', 'rack'].map((name) => `test/e2e/${name}.test.ts`)
 const SUITES: readonly Suite[] = [
   { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
   { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
-  { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 2 },
-  // Each file keeps one machine busy, or two, which two cores can just do.
+  // Half of them wait for deadlines of programs that do not answer.
+  { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 4 },
+  // What is below takes two cores for two machines.
   { name: 'guest', files: ONE_MACHINE, concurrency: 2 },
-  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], without: ONE_MACHINE, concurrency: 1 },
+  { name: 'site', files: IDLE, concurrency: 2 },
+  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], without: [...ONE_MACHINE, ...IDLE], concurrency: 1 },
 ]
 
 /** What `bareboat test` can be asked for. */
