@@ -146,3 +146,15 @@ test('openBmc refuses what IPMI cannot carry, without the password in the messag
   refuse('ipmi://admin@h', 'canary-longer-than-20-bytes', /27 bytes, IPMI takes 20/)
   refuse('ipmi://admin-with-17-chars@h', 'x', /bytes, IPMI takes 16/)
 })
+
+test('openBmc refuses a password that makers ship, and does not repeat it', () => {
+  for (const [url, password] of [
+    ['redfish://ROOT@h', 'calvin'],
+    ['pikvm://admin@h', 'admin'],
+    ['amt://admin@h', 'admin'],
+  ] as const)
+    assert.throws(
+      () => openBmc(url, password, quietLog),
+      (e: Error) => /shipped with.*set another on the BMC/.test(e.message) && !e.message.includes('calvin'),
+    )
+})

@@ -4,6 +4,7 @@ import type { Log } from '../../base/log.ts'
 import type { BmcPort } from '../../services/power/power-port.ts'
 import { RMCP_PORT } from '../../wire/rmcp/rmcp.ts'
 import { AMT_FORM, createAmtBmc, parseAmtUrl, type AmtUrl } from './amt/amt-bmc.ts'
+import { refuseDefaultPassword } from './default-password.ts'
 import { createHttpBmc } from './http/http-bmc.ts'
 import type { SessionBudget } from './ipmi/session-budget.ts'
 import { createIpmiBmc } from './ipmi/ipmi-bmc.ts'
@@ -69,7 +70,7 @@ export interface BmcDeps {
 /**
  * Opens the driver for a URL. Nothing is sent before the first operation.
  * @param password of the URL's user; undefined for BMCs without
- * @throws {AppError} `invalid` as parseBmcUrl and the drivers
+ * @throws {AppError} `invalid` as parseBmcUrl and the drivers; `forbidden` for a password that some maker ships
  */
 export function openBmc(
   url: string,
@@ -82,19 +83,25 @@ export function openBmc(
     if (password !== undefined) return password
     throw new AppError('invalid', `Cannot use BMC "${url}" without a password; give it apart from the URL`)
   }
+  const needOwnPassword = (user: string): string => {
+    const word = needPassword()
+    refuseDefaultPassword(user, word, url)
+    return word
+  }
   switch (parsed.kind) {
     case 'http':
       return createHttpBmc({ ...parsed, log })
     case 'ipmi':
+      // It refuses a maker's password itself: `machine bmc check` tells of it, without a login.
       return createIpmiBmc({ ...parsed, password: needPassword(), log, budget })
     case 'amt':
-      return createAmtBmc({ ...parsed, password: needPassword(), log })
+      return createAmtBmc({ ...parsed, password: needOwnPassword(parsed.user), log })
     case 'pikvm':
-      return createPikvmBmc({ ...parsed, password: needPassword(), log })
+      return createPikvmBmc({ ...parsed, password: needOwnPassword(parsed.user), log })
     case 'wol':
       return createWolBmc({ ...parsed, macs: parsed.macs.length > 0 ? parsed.macs : macs, password, log })
     case 'redfish':
-      return createRedfishBmc({ ...parsed, password: needPassword(), log })
+      return createRedfishBmc({ ...parsed, password: needOwnPassword(parsed.user), log })
     case 'manual':
       return createManualBmc()
     default:

@@ -16,7 +16,7 @@ import type {
 import type { InventoryFinding } from '../../model/inventory.ts'
 import type { InventoryStore } from '../machines/ports.ts'
 import type { MachinesService } from '../machines/machines.ts'
-import { makerOfDefault } from './default-passwords.ts'
+import { makerOfDefault } from '../../model/default-credentials.ts'
 import { importSystems, type ImportDeps } from './import.ts'
 import type { CrawlPort, DiscoveryStore, ScanPort } from './ports.ts'
 import { crawlRedfish } from './redfish/crawl.ts'

@@ -1,6 +1,7 @@
 /** A BMC that speaks IPMI 2.0 over LAN (RMCP+), as the power port. */
 import { AppError, WireError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
+import { makerOfDefault } from '../../../model/default-credentials.ts'
 import type { BmcPort, PowerState } from '../../../services/power/power-port.ts'
 import type { CipherSuiteId } from '../../../wire/ipmi/cipher-suites.ts'
 import { COMMANDS } from '../../../wire/ipmi/commands.ts'
@@ -8,7 +9,7 @@ import { COMPLETION } from '../../../wire/ipmi/completion.ts'
 import { MAX_PASSWORD_BYTES, MAX_USER_BYTES } from '../../../wire/ipmi/keys.ts'
 import { RMCP_PORT } from '../../../wire/rmcp/rmcp.ts'
 import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
-import { isVendorDefault } from '../default-credentials.ts'
+import { refuseDefaultPassword } from '../default-password.ts'
 import { Turns } from '../turns.ts'
 import { hostPort } from '../user-at-host.ts'
 import { setBootOverride } from './boot-override.ts'
@@ -72,10 +73,7 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     fullWaitsMs: options.fullWaitsMs,
   })
   const wire = powerWire(commander, address)
-  const hasDefault = isVendorDefault(options.user, options.password)
-  const refuseDefault = () => {
-    if (hasDefault) throw vendorDefault(options.user, address)
-  }
+  const refuseDefault = () => refuseDefaultPassword(options.user, options.password, address)
   const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) =>
     turns.take(() => {
       refuseDefault()
@@ -102,7 +100,7 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
       can,
       cipherSuite: () => commander.cipherSuite,
       passwordBytes: session.password.length,
-      isVendorDefault: hasDefault,
+      isVendorDefault: makerOfDefault(options.user, options.password) !== undefined,
       explained: (work) => explained(address, work),
     }),
     async console({ takeOver = false, signal } = {}) {
@@ -111,13 +109,6 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     },
     [Symbol.asyncDispose]: () => turns.close(() => commander[Symbol.asyncDispose]()),
   }
-}
-
-function vendorDefault(user: string, address: string): AppError {
-  return new AppError(
-    'forbidden',
-    `Cannot log in to BMC "${address}" as "${user}": the password is one that its maker ships it with, which is in every attacker's list; set another on the BMC, then here with: bareboat machine set`,
-  )
 }
 
 function powerWire(commander: Commander, address: string): PowerWire {
