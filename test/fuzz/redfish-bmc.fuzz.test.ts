@@ -10,7 +10,7 @@ import { parseRedfishUrl } from '../../src/drivers/bmc/redfish/redfish-url.ts'
 import { refusal } from '../../src/drivers/bmc/redfish/refusal.ts'
 import { servicePath } from '../../src/drivers/bmc/redfish/service-path.ts'
 import { findSystem, readSystem } from '../../src/drivers/bmc/redfish/system.ts'
-import { parseFingerprint } from '../../src/drivers/bmc/redfish/trust.ts'
+import { parseFingerprint } from '../../src/drivers/bmc/trust.ts'
 import { createMutator, randomFrom } from './mutate.ts'
 
 const SEED = Number(process.env['SEED'] ?? 20_261_125)

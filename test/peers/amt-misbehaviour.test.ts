@@ -108,7 +108,7 @@ for (const [returns, code, message] of [
 for (const [name, options, message] of [
   ['XML that is cut short', { garbage: '<a:Envelope' }, /Cannot understand AMT/],
   ['a page of HTML', { garbage: '<html><body>login</body></html>' }, /Cannot understand AMT/],
-  ['two megabytes', { garbage: ' '.repeat(2 * 1024 * 1024) }, /Cannot ask AMT/],
+  ['two megabytes', { garbage: ' '.repeat(2 * 1024 * 1024) }, /on AMT .*: its answer is longer than 1048576 bytes/],
   ['the answer to another request', { wrongRelatesTo: true }, /answered .* of another request/],
 ] as const)
   test(`${name} for a state is an error`, async () => {
@@ -168,14 +168,18 @@ test('TLS: a certificate of its own is refused, and taken by its fingerprint', {
     const fingerprint = new X509Certificate(tls.cert).fingerprint256.replaceAll(':', '').toLowerCase()
     await using untrusted = await rig({ tls }, { isTls: true })
     await assert.rejects(untrusted.bmc.status(), {
-      code: 'unreachable',
-      message: new RegExp(`\\?fingerprint=${fingerprint}`),
+      code: 'bad_peer',
+      message: new RegExp(`add fingerprint=${fingerprint} to its URL`),
     })
     assert.equal(untrusted.sim.logins, 0, 'nothing was said')
-    await using pinned = await rig({ tls }, { isTls: true, fingerprint })
+    await using pinned = await rig({ tls }, { isTls: true, trust: { kind: 'fingerprint', sha256: fingerprint } })
     assert.equal(await pinned.bmc.status(), 'off')
-    await using foreign = await rig({ tls }, { isTls: true, fingerprint: '0'.repeat(64) })
-    await assert.rejects(foreign.bmc.status(), { code: 'unreachable', message: /not the one in its URL/ })
+    await using insecure = await rig({ tls }, { isTls: true, trust: { kind: 'anyone' } })
+    assert.equal(await insecure.bmc.status(), 'off')
+    await using plain = await rig({}, { isTls: true, trust: { kind: 'anyone' } })
+    await assert.rejects(plain.bmc.status(), { code: 'unreachable', message: /is no TLS; .* write amt:\/\// })
+    await using foreign = await rig({ tls }, { isTls: true, trust: { kind: 'fingerprint', sha256: '0'.repeat(64) } })
+    await assert.rejects(foreign.bmc.status(), { code: 'bad_peer', message: /put the new one in its URL/ })
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -107,7 +107,7 @@ suite('BMCs on the command line', { skip: !hasProgram('openssl') && 'no openssl 
     await add('stranger', `pikvm://admin@127.0.0.1:${sim.port}`, 'secret')
     const refused = await bareboat('machine', 'power', 'stranger')
     assert.equal(refused.code, 6)
-    assert.match(refused.err, new RegExp(`\\?fingerprint=${fingerprint.replaceAll(':', '').toLowerCase()}`))
+    assert.match(refused.err, new RegExp(`add fingerprint=${fingerprint.replaceAll(':', '').toLowerCase()}`))
   })
 
   test('wol: woken, and refused to be switched off', async () => {

@@ -67,7 +67,7 @@ for (const mischief of ['busy', 'server-error', 'dropped', 'cut', 'truncated', '
 for (const [mischief, error] of [
   ['busy', { code: 'exhausted', message: /answers 503 ServiceTemporarilyUnavailable \(Retry in 0 seconds\)/ }],
   ['server-error', { code: 'unreachable', message: /answers 500 InternalError/ }],
-  ['dropped', { code: 'unreachable', message: /cannot be reached/ }],
+  ['dropped', { code: 'unreachable', message: /the connection broke before the answer/ }],
   ['truncated', { code: 'bad_peer', message: /is no JSON/ }],
   ['huge', { code: 'bad_peer', message: /longer than 100000 bytes/ }],
   ['elsewhere', { code: 'bad_peer', message: /it redirects \(307\) where it must not/ }],

@@ -8,7 +8,7 @@ import { after, before, suite, test } from 'node:test'
 import { quietLog } from '../../src/base/log.ts'
 import { openBmc } from '../../src/drivers/bmc/open.ts'
 import { createRedfishClient } from '../../src/drivers/bmc/redfish/client.ts'
-import { parseFingerprint, type Trust } from '../../src/drivers/bmc/redfish/trust.ts'
+import { parseFingerprint, type Trust } from '../../src/drivers/bmc/trust.ts'
 import { hasProgram } from '../fakes/ipmi-sim.ts'
 import { startRedfishSim } from '../fakes/redfish-sim.ts'
 

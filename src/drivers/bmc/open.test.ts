@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { quietLog } from '../../base/log.ts'
 import { openBmc, parseBmcUrl } from './open.ts'
 
+const pinned = { kind: 'fingerprint', sha256: 'ab'.repeat(32) }
 const redfish = (origin: string, more: Record<string, unknown>) => ({
   kind: 'redfish',
   origin,
@@ -40,7 +41,7 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
     value: redfish('https://[fd00::7]:8443', {
       system: 'Node0',
       auth: 'basic',
-      trust: { kind: 'fingerprint', sha256: 'ab'.repeat(32) },
+      trust: pinned,
     }),
   },
   {
@@ -70,7 +71,7 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
   {
     name: 'https with a certificate of its own',
     url: `https://rack/m7?fingerprint=${'ab'.repeat(32)}`,
-    value: { kind: 'http', url: 'https://rack/m7', fingerprint: 'ab'.repeat(32) },
+    value: { kind: 'http', url: 'https://rack/m7', trust: pinned },
   },
   { name: 'a password', url: 'ipmi://admin:canary@10.0.3.7', error: /password in it/ },
   { name: 'a password in http', url: 'http://admin:canary@10.0.3.7', error: /password in it/ },
@@ -89,9 +90,9 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
   {
     name: 'AMT with TLS and a certificate of its own',
     url: `amts://admin@[fd00::7]?fingerprint=${'AB:'.repeat(31)}AB`,
-    value: { kind: 'amt', isTls: true, host: 'fd00::7', port: 16993, user: 'admin', fingerprint: 'ab'.repeat(32) },
+    value: { kind: 'amt', isTls: true, host: 'fd00::7', port: 16993, user: 'admin', trust: pinned },
   },
-  { name: 'AMT with a short fingerprint', url: 'amts://admin@h?fingerprint=ab', error: /64 hexadecimal digits/ },
+  { name: 'AMT with a short fingerprint', url: 'amts://admin@h?fingerprint=ab', error: /64 hex digits/ },
   { name: 'AMT without TLS, and a certificate', url: 'amt://admin@h?fingerprint=ab', error: /more after the address/ },
   { name: 'a password in AMT', url: 'amt://admin:canary@h', error: /password in it/ },
   {
@@ -99,6 +100,12 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
     url: 'pikvm://admin@kvm7.lab:8443',
     value: { kind: 'pikvm', host: 'kvm7.lab', port: 8443, user: 'admin' },
   },
+  {
+    name: 'PiKVM whoever answers',
+    url: 'pikvm://admin@kvm7.lab?insecure',
+    value: { kind: 'pikvm', host: 'kvm7.lab', port: 443, user: 'admin', trust: { kind: 'anyone' } },
+  },
+  { name: 'insecure with a value', url: 'pikvm://admin@kvm7.lab?insecure=yes', error: /insecure has no value/ },
   { name: 'PiKVM without a user', url: 'pikvm://kvm7.lab', error: /names no user/ },
   { name: 'by hand', url: 'manual:', value: { kind: 'manual' } },
   { name: 'by hand at a host', url: 'manual://h', error: /is "manual:"/ },

@@ -12,13 +12,15 @@ import { createRedfishBmc } from './redfish/redfish-bmc.ts'
 import { parseRedfishUrl, REDFISH_FORM, type RedfishUrl } from './redfish/redfish-url.ts'
 import { createManualBmc, MANUAL_FORM, parseManualUrl, type ManualUrl } from './manual/manual-bmc.ts'
 import { createPikvmBmc, parsePikvmUrl, PIKVM_FORM, type PikvmUrl } from './pikvm/pikvm-bmc.ts'
-import { parseUserAtHost, splitFingerprint, type UserAtHost } from './user-at-host.ts'
+import type { Trust } from './trust.ts'
+import { parseUserAtHost, splitTrust, type UserAtHost } from './user-at-host.ts'
+import type { WebObserver } from './web.ts'
 import { createWolBmc, parseWolUrl, WOL_FORM, type WolUrl } from './wol/wol-bmc.ts'
 
 export type BmcUrl =
   | ({ readonly kind: 'ipmi' } & UserAtHost)
   | RedfishUrl
-  | { readonly kind: 'http'; readonly url: string; readonly fingerprint?: string }
+  | { readonly kind: 'http'; readonly url: string; readonly trust?: Trust }
   | AmtUrl
   | PikvmUrl
   | ManualUrl
@@ -65,6 +67,8 @@ export interface BmcDeps {
   readonly budget?: SessionBudget
   /** MAC addresses of the machine, for drivers that speak to its network cards. */
   readonly macs?: readonly string[]
+  /** Is shown what passes between us and a BMC that speaks HTTP. */
+  readonly observe?: WebObserver
 }
 
 /**
@@ -76,7 +80,7 @@ export function openBmc(
   url: string,
   password: string | undefined,
   log: Log,
-  { budget, macs = [] }: BmcDeps = {},
+  { budget, macs = [], observe }: BmcDeps = {},
 ): BmcPort {
   const parsed = parseBmcUrl(url)
   const needPassword = (): string => {
@@ -90,18 +94,18 @@ export function openBmc(
   }
   switch (parsed.kind) {
     case 'http':
-      return createHttpBmc({ ...parsed, log })
+      return createHttpBmc({ ...parsed, log, observe })
     case 'ipmi':
       // It refuses a maker's password itself: `machine bmc check` tells of it, without a login.
       return createIpmiBmc({ ...parsed, password: needPassword(), log, budget })
     case 'amt':
-      return createAmtBmc({ ...parsed, password: needOwnPassword(parsed.user), log })
+      return createAmtBmc({ ...parsed, password: needOwnPassword(parsed.user), log, observe })
     case 'pikvm':
-      return createPikvmBmc({ ...parsed, password: needOwnPassword(parsed.user), log })
+      return createPikvmBmc({ ...parsed, password: needOwnPassword(parsed.user), log, observe })
     case 'wol':
       return createWolBmc({ ...parsed, macs: parsed.macs.length > 0 ? parsed.macs : macs, password, log })
     case 'redfish':
-      return createRedfishBmc({ ...parsed, password: needOwnPassword(parsed.user), log })
+      return createRedfishBmc({ ...parsed, password: needOwnPassword(parsed.user), log, observe })
     case 'manual':
       return createManualBmc()
     default:
@@ -111,10 +115,10 @@ export function openBmc(
 
 function parseHttp(text: string): BmcUrl {
   const wrong = (why: string) => new AppError('invalid', `Cannot read BMC URL "${text}": ${why}`)
-  const { rest, fingerprint } = splitFingerprint(text)
+  const { rest, trust } = splitTrust(text)
   if (!URL.canParse(rest)) throw wrong('it looks like http://HOST[:PORT][/PATH]')
   const url = new URL(rest)
   if (url.hash) throw wrong('there is more after the address')
   if (url.username) throw wrong('it names a user, and the power API knows none')
-  return { kind: 'http', url: url.href, ...(fingerprint === undefined ? {} : { fingerprint }) }
+  return { kind: 'http', url: url.href, ...(trust ? { trust } : {}) }
 }

@@ -1,7 +1,7 @@
 /** The shape that the URLs of most BMCs share: `SCHEME://USER@HOST[:PORT]`, nothing after it. */
 import { isIP } from 'node:net'
 import { AppError } from '../../base/errors.ts'
-import { parseFingerprint } from './web.ts'
+import { type Trust, trustOf } from './trust.ts'
 
 export interface UserAtHost {
   readonly host: string
@@ -27,13 +27,14 @@ export function parseUserAtHost(text: string, form: string, defaultPort: number)
 }
 
 /**
- * Takes `?fingerprint=SHA256` off a URL: the fingerprint of the certificate that a BMC made for itself.
+ * Takes `?fingerprint=SHA256` or `?insecure` off a URL: what it says of the BMC's certificate.
  * @throws {AppError} `invalid` when it is no fingerprint
  */
-export function splitFingerprint(text: string): { rest: string; fingerprint?: string } {
-  const found = /^([^?#]*)\?fingerprint=([^&#]*)$/.exec(text)
-  if (!found) return { rest: text }
-  return { rest: found[1]!, fingerprint: parseFingerprint(found[2]!) }
+export function splitTrust(text: string): { rest: string; trust?: Trust } {
+  const [, rest, name, , value = ''] = /^([^?#]*)\?(fingerprint|insecure)(=([^&#]*))?$/.exec(text) ?? []
+  if (rest === undefined || name === undefined) return { rest: text }
+  const refuse = (why: string) => new AppError('invalid', `Cannot read BMC URL "${text}": ${why}`)
+  return { rest, trust: trustOf({ [name]: value }, refuse) }
 }
 
 /** `10.0.3.7:623`, `[fd00::7]:623` */

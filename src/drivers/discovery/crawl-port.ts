@@ -3,7 +3,7 @@ import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { CrawlPort, CrawlTarget, ScanPort } from '../../services/discovery/ports.ts'
 import { createRedfishClient } from '../bmc/redfish/client.ts'
-import { Distrust, parseFingerprint, type Trust } from '../bmc/redfish/trust.ts'
+import { Distrust, parseFingerprint, type Trust } from '../bmc/trust.ts'
 import { scanIpmi } from './ipmi-scan.ts'
 import { probeRedfish, readFingerprint } from './redfish-scan.ts'
 

@@ -4,16 +4,17 @@ import type { Log } from '../../../base/log.ts'
 import type { BmcPort, PowerState } from '../../../services/power/power-port.ts'
 import { AMT_RESOURCES, parseAmtPower, POWER_STATES, type AmtPower } from '../../../wire/wsman/amt.ts'
 import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
+import type { Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
-import { hostPort, parseUserAtHost, splitFingerprint, type UserAtHost } from '../user-at-host.ts'
-import { NoAnswer } from '../web.ts'
+import { hostPort, parseUserAtHost, splitTrust, type UserAtHost } from '../user-at-host.ts'
+import { NoAnswer, type WebObserver } from '../web.ts'
 import { setAmtBoot } from './boot-override.ts'
 import { createWsmanClient, type WsmanClient } from './wsman-client.ts'
 
 export interface AmtUrl extends UserAtHost {
   readonly kind: 'amt'
   readonly isTls: boolean
-  readonly fingerprint?: string
+  readonly trust?: Trust
 }
 
 export interface AmtBmcOptions {
@@ -21,8 +22,8 @@ export interface AmtBmcOptions {
   /** Default 16992, with TLS 16993. */
   readonly port?: number
   readonly isTls?: boolean
-  /** SHA-256 of its certificate, hexadecimal. */
-  readonly fingerprint?: string | undefined
+  /** Default: authorities that this system knows. */
+  readonly trust?: Trust | undefined
   readonly user: string
   readonly password: string
   readonly log: Log
@@ -32,6 +33,7 @@ export interface AmtBmcOptions {
   readonly patience?: Partial<PowerPatience>
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
+  readonly observe?: WebObserver | undefined
 }
 
 /** "amt-soap-http" and "amt-soap-https" of IANA's registry. */
@@ -46,9 +48,9 @@ export const AMT_FORM = 'amt://USER@HOST[:PORT] or amts://USER@HOST[:PORT][?fing
  */
 export function parseAmtUrl(text: string): AmtUrl {
   const isTls = /^amts:/i.test(text)
-  const { rest, fingerprint } = isTls ? splitFingerprint(text) : { rest: text }
+  const { rest, trust } = isTls ? splitTrust(text) : { rest: text }
   const parsed = parseUserAtHost(rest, AMT_FORM, isTls ? TLS_PORT : PORT)
-  return { kind: 'amt', isTls, ...parsed, ...(fingerprint === undefined ? {} : { fingerprint }) }
+  return { kind: 'amt', isTls, ...parsed, ...(trust ? { trust } : {}) }
 }
 
 /**
@@ -70,7 +72,8 @@ export function createAmtBmc({ host, isTls = false, user, password, ...options }
     user,
     password,
     log,
-    fingerprint: options.fingerprint,
+    trust: options.trust,
+    observe: options.observe,
     timeoutMs: options.timeoutMs ?? 10_000,
     busyMs: options.busyMs ?? 250,
   })
@@ -130,12 +133,11 @@ function stateOf({ state }: AmtPower): PowerState {
   return state === hibernate || state === offHard || state === offSoft ? 'off' : 'unknown'
 }
 
-/** What did not come, or cannot be read, in the words of the port. */
+/** What cannot be read, in the words of the port. */
 async function explained<T>(address: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
-    if (cause instanceof NoAnswer) throw new AppError(cause.code, `Cannot ask AMT "${address}"`, { cause })
     if (cause instanceof WireError) throw new AppError('bad_peer', `Cannot understand AMT "${address}"`, { cause })
     throw cause
   }

@@ -12,7 +12,8 @@ import {
 } from '../../../wire/wsman/envelope.ts'
 import type { XmlElement } from '../../../wire/wsman/xml.ts'
 import { parseReturnValue, RETURN_VALUES } from '../../../wire/wsman/amt.ts'
-import { isBroken, openWeb, type WebAnswer } from '../web.ts'
+import type { Trust } from '../trust.ts'
+import { isBroken, openWeb, type WebAnswer, type WebObserver } from '../web.ts'
 import { createDigestSession } from './digest-session.ts'
 
 export interface WsmanClientOptions {
@@ -20,7 +21,8 @@ export interface WsmanClientOptions {
   readonly address: string
   readonly user: string
   readonly password: string
-  readonly fingerprint?: string | undefined
+  readonly trust?: Trust | undefined
+  readonly observe?: WebObserver | undefined
   readonly log: Log
   readonly timeoutMs: number
   /** The first pause before a busy AMT is asked again, milliseconds. */
@@ -50,7 +52,8 @@ const RETURNS_UNSUPPORTED = new Set([1, 4098])
  * done, and NoAnswer or WireError when an answer did not come or cannot be read, so that it may have been done.
  */
 export function createWsmanClient({ origin, address, user, password, log, busyMs, ...options }: WsmanClientOptions) {
-  const web = openWeb({ origin, address, timeoutMs: options.timeoutMs, fingerprint: options.fingerprint })
+  const { timeoutMs, trust, observe } = options
+  const web = openWeb({ origin, peer: `AMT "${address}"`, timeoutMs, trust, observe, plainScheme: 'amt://' })
   const digest = createDigestSession(user, password)
   let messages = 0
 
@@ -72,7 +75,7 @@ export function createWsmanClient({ origin, address, user, password, log, busyMs
         continue
       }
       if (answer.status !== 401) return answer
-      const outcome = digest.challenged(answer.header('www-authenticate'))
+      const outcome = digest.challenged(answer.headers['www-authenticate']?.join(', '))
       if (outcome === 'foreign')
         throw new AppError(
           'bad_peer',

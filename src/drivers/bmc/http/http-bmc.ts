@@ -6,20 +6,22 @@ import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import type { BmcPort, BootOverride, PowerState } from '../../../services/power/power-port.ts'
 import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
+import type { Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
-import { NoAnswer, openWeb } from '../web.ts'
+import { NoAnswer, openWeb, type WebObserver } from '../web.ts'
 
 export interface HttpBmcOptions {
   /** `http://` or `https://`, without user and password. */
   readonly url: string
-  /** SHA-256 of its certificate, hexadecimal. */
-  readonly fingerprint?: string | undefined
+  /** Default: authorities that this system knows. */
+  readonly trust?: Trust | undefined
   readonly log: Log
   /** How long a request may take, milliseconds; default 5 s. */
   readonly timeoutMs?: number
   readonly patience?: Partial<PowerPatience>
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
+  readonly observe?: WebObserver | undefined
 }
 
 const TIMEOUT_MS = 5000
@@ -32,7 +34,9 @@ const PATHS = { on: 'poweron', off: 'poweroff' } as const
 export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: HttpBmcOptions): BmcPort {
   const base = new URL(url.endsWith('/') ? url : `${url}/`)
   const address = base.href
-  const web = openWeb({ origin: base.origin, address, timeoutMs, fingerprint: options.fingerprint })
+  const { trust, observe } = options
+  const peer = `power API "${address}"`
+  const web = openWeb({ origin: base.origin, peer, timeoutMs, trust, observe, plainScheme: 'http://' })
   const patience = { ...POWER_PATIENCE, ...options.patience }
   const turns = new Turns(address, options.maxWaiting ?? 16)
 
@@ -47,17 +51,9 @@ export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: 
     )
   }
 
-  /** As `ask`, where it does not matter whether it arrived. */
-  const askOnce = (method: 'GET' | 'POST', path: string, signal?: AbortSignal): Promise<string> =>
-    ask(method, path, signal).catch((cause: unknown) => {
-      if (!(cause instanceof NoAnswer)) throw cause
-      const why = `${method} /${path}: ${cause.message}`
-      throw new AppError(cause.code, `Cannot ask power API "${address}" for ${why}`, { cause: cause.cause })
-    })
-
   const wire: PowerWire = {
     address,
-    read: async (signal) => parseStatus(await askOnce('GET', 'status', signal), address),
+    read: async (signal) => parseStatus(await ask('GET', 'status', signal), address),
     async write(action, signal) {
       if (action === 'soft-off') throw cannot(address, 'shut down an operating system')
       try {
@@ -87,7 +83,7 @@ export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: 
     if (override.device === 'none' || (override.device === 'disk' && override.once)) return
     if (override.device !== 'pxe') throw cannot(address, `boot from "${override.device}" for all boots`)
     if (!override.once) throw cannot(address, 'boot from the network for all boots')
-    await askOnce('POST', 'pxeboot', signal)
+    await ask('POST', 'pxeboot', signal)
   }
 }
 

@@ -2,14 +2,16 @@
 import { AppError, WireError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import { parsePikvmError, type PikvmError } from '../../../wire/pikvm/answers.ts'
-import { NoAnswer, openWeb, type WebRequest } from '../web.ts'
+import type { Trust } from '../trust.ts'
+import { openWeb, type WebObserver, type WebRequest } from '../web.ts'
 
 export interface PikvmApiOptions {
   readonly origin: string
   readonly address: string
   readonly user: string
   readonly password: string
-  readonly fingerprint?: string | undefined
+  readonly trust?: Trust | undefined
+  readonly observe?: WebObserver | undefined
   readonly log: Log
   readonly timeoutMs: number
 }
@@ -19,7 +21,8 @@ export type PikvmApi = ReturnType<typeof createPikvmApi>
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>
 
 export function createPikvmApi({ origin, address, user, password, log, ...options }: PikvmApiOptions) {
-  const web = openWeb({ origin, address, timeoutMs: options.timeoutMs, fingerprint: options.fingerprint })
+  const { timeoutMs, trust, observe } = options
+  const web = openWeb({ origin, peer: `PiKVM "${address}"`, timeoutMs, trust, observe })
   const login = { 'x-kvmd-user': user, 'x-kvmd-passwd': password }
 
   /** An error of kvmd as ours: `conflict` is what may pass. */
@@ -72,7 +75,6 @@ export async function explained<T>(address: string, work: () => Promise<T>): Pro
   try {
     return await work()
   } catch (cause) {
-    if (cause instanceof NoAnswer) throw new AppError(cause.code, `Cannot ask PiKVM "${address}"`, { cause })
     if (cause instanceof WireError) throw new AppError('bad_peer', `Cannot understand PiKVM "${address}"`, { cause })
     throw cause
   }

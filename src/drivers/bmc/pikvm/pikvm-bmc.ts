@@ -8,15 +8,16 @@ import type { Log } from '../../../base/log.ts'
 import type { BmcPort, PowerState } from '../../../services/power/power-port.ts'
 import { parseAtx } from '../../../wire/pikvm/answers.ts'
 import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
+import type { Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
-import { hostPort, parseUserAtHost, splitFingerprint, type UserAtHost } from '../user-at-host.ts'
-import { NoAnswer } from '../web.ts'
+import { hostPort, parseUserAtHost, splitTrust, type UserAtHost } from '../user-at-host.ts'
+import { NoAnswer, type WebObserver } from '../web.ts'
 import { createMsd, type Msd } from './msd.ts'
 import { createPikvmApi, explained, type PikvmApi } from './pikvm-api.ts'
 
 export interface PikvmUrl extends UserAtHost {
   readonly kind: 'pikvm'
-  readonly fingerprint?: string
+  readonly trust?: Trust
 }
 
 export interface PikvmBmcOptions {
@@ -25,8 +26,8 @@ export interface PikvmBmcOptions {
   readonly port?: number
   readonly user: string
   readonly password: string
-  /** SHA-256 of its certificate, hexadecimal. */
-  readonly fingerprint?: string | undefined
+  /** Default: authorities that this system knows. */
+  readonly trust?: Trust | undefined
   /** False speaks HTTP, which shows the password to everybody on the way: for PiKVMs that are played. */
   readonly isTls?: boolean
   readonly log: Log
@@ -37,6 +38,7 @@ export interface PikvmBmcOptions {
   readonly patience?: Partial<PowerPatience>
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
+  readonly observe?: WebObserver | undefined
 }
 
 /** The port that every BMC has, and the drive that this one has beside it. */
@@ -53,8 +55,8 @@ const ACTIONS = { on: 'on', off: 'off_hard', 'soft-off': 'off' } as const
 
 /** Reads `pikvm://USER@HOST[:PORT][?fingerprint=SHA256]`. @throws {AppError} `invalid` */
 export function parsePikvmUrl(text: string): PikvmUrl {
-  const { rest, fingerprint } = splitFingerprint(text)
-  return { kind: 'pikvm', ...parseUserAtHost(rest, PIKVM_FORM, PORT), ...(fingerprint ? { fingerprint } : {}) }
+  const { rest, trust } = splitTrust(text)
+  return { kind: 'pikvm', ...parseUserAtHost(rest, PIKVM_FORM, PORT), ...(trust ? { trust } : {}) }
 }
 
 /** A PiKVM at an address. Nothing is sent before the first operation. @throws {AppError} `invalid` for a user or password that a header cannot carry */
@@ -77,7 +79,8 @@ export function createPikvmBmc({
     address,
     user,
     password,
-    fingerprint: options.fingerprint,
+    trust: options.trust,
+    observe: options.observe,
     log,
     timeoutMs: options.timeoutMs ?? 15_000,
   })

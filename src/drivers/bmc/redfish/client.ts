@@ -7,12 +7,13 @@
 import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import { backOff, isPassing } from '../../http-answers.ts'
+import { Distrust, type Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
+import { NoAnswer, type WebObserver } from '../web.ts'
 import { openDoor } from './door.ts'
-import { type Answer, GarbledAnswer, type Method, openExchange, wasNotSent } from './exchange.ts'
+import { type Answer, GarbledAnswer, type Method, openExchange } from './exchange.ts'
 import { LostAnswer, refusal } from './refusal.ts'
 import { servicePath } from './service-path.ts'
-import { Distrust, type Trust } from './trust.ts'
 
 export interface RedfishClientOptions {
   /** `https://host[:port]`, or `http://` for a BMC without TLS. */
@@ -38,6 +39,7 @@ export interface RedfishClientOptions {
   readonly maxAnswerBytes?: number
   /** How many requests may wait for this BMC; default 64. */
   readonly maxWaiting?: number
+  readonly observe?: WebObserver | undefined
 }
 
 export interface RedfishResource {
@@ -99,9 +101,11 @@ export function createRedfishClient(options: RedfishClientOptions): RedfishClien
   const exchange = openExchange({
     origin: options.origin,
     address,
-    trust: options.trust ?? { kind: 'authorities' },
+    trust: options.trust,
     timeoutMs: options.timeoutMs ?? 15_000,
     maxAnswerBytes: options.maxAnswerBytes ?? 4 << 20,
+    paceMs: options.paceMs ?? 20,
+    observe: options.observe,
   })
   const turns = new Turns(address, options.maxWaiting ?? 64)
   const door = openDoor({
@@ -110,7 +114,6 @@ export function createRedfishClient(options: RedfishClientOptions): RedfishClien
     credentials,
     log,
     auth: options.auth ?? 'auto',
-    paceMs: options.paceMs ?? 20,
     tries,
     backOffMs,
   })
@@ -207,8 +210,7 @@ export function createRedfishClient(options: RedfishClientOptions): RedfishClien
     try {
       return await door.ask(method, path, body, headers, signal)
     } catch (error) {
-      const isLost = error instanceof AppError && error.code !== 'unauthorized' && error.code !== 'exhausted'
-      if (!isLost || wasNotSent(error)) throw error
+      if (!(error instanceof NoAnswer)) throw error
       const code = error.code === 'timeout' ? 'timeout' : 'unreachable'
       throw new LostAnswer(code, `${error.message}; it may have been done`, { cause: error.cause ?? error })
     }

@@ -1,5 +1,4 @@
-/** Lets requests to one BMC in: logs in before the first, again when the session has ended, out in the end; and paces them. */
-import { sleep } from '../../../base/clock.ts'
+/** Lets requests to one BMC in: logs in before the first, again when the session has ended, out in the end. */
 import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import { backOff } from '../../http-answers.ts'
@@ -13,8 +12,6 @@ export interface DoorOptions {
   readonly credentials: Credentials
   readonly log: Log
   readonly auth: 'auto' | 'session' | 'basic'
-  /** Least time between two requests, milliseconds: some BMCs freeze under a series of them. */
-  readonly paceMs: number
   /** How often a BMC without a free session is asked for one. */
   readonly tries: number
   readonly backOffMs: number
@@ -39,9 +36,8 @@ export interface Door {
 
 const LOGOUT_TIMEOUT_MS = 2000
 
-export function openDoor({ exchange, address, credentials, log, auth, paceMs, tries, backOffMs }: DoorOptions): Door {
+export function openDoor({ exchange, address, credentials, log, auth, tries, backOffMs }: DoorOptions): Door {
   let login: Login | undefined = auth === 'basic' ? { kind: 'basic', isForNow: false } : undefined
-  let lastMs = -Infinity
 
   return {
     logIn,
@@ -49,7 +45,7 @@ export function openDoor({ exchange, address, credentials, log, auth, paceMs, tr
       for (let attempt = 1; ; attempt++) {
         const used = await logIn(signal)
         const question = { method, path, headers: { ...headers, ...authorization(used, credentials) }, body }
-        const answer = await paced(() => exchange.ask(question, signal), signal)
+        const answer = await exchange.ask(question, signal)
         log.debug('redfish asked', { method, path, status: answer.status })
         if (answer.status !== 401) return answer
         if (used.kind === 'basic' && used.isForNow) {
@@ -76,7 +72,7 @@ export function openDoor({ exchange, address, credentials, log, auth, paceMs, tr
   async function logIn(signal?: AbortSignal): Promise<Login> {
     for (let attempt = 1; login === undefined; attempt++)
       try {
-        login = await paced(() => openSession(exchange, address, credentials, signal), signal)
+        login = await openSession(exchange, address, credentials, signal)
       } catch (error) {
         const isFull = error instanceof NoSession && error.code === 'exhausted'
         if (error instanceof NoSession && auth === 'auto' && (!isFull || attempt === 2)) {
@@ -88,15 +84,5 @@ export function openDoor({ exchange, address, credentials, log, auth, paceMs, tr
         await backOff(attempt, undefined, signal ?? new AbortController().signal, backOffMs)
       }
     return login
-  }
-
-  async function paced<T>(ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const waitMs = lastMs + paceMs - performance.now()
-    if (waitMs > 0) await sleep(waitMs, signal)
-    try {
-      return await ask()
-    } finally {
-      lastMs = performance.now()
-    }
   }
 }

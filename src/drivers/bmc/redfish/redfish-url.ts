@@ -1,7 +1,7 @@
 /** The URL of a BMC that speaks Redfish. */
 import { AppError } from '../../../base/errors.ts'
+import { trustOf, type Trust } from '../trust.ts'
 import { hostPort, parseUserAtHost } from '../user-at-host.ts'
-import { parseFingerprint, type Trust } from './trust.ts'
 
 export interface RedfishUrl {
   readonly kind: 'redfish'
@@ -34,26 +34,8 @@ export function parseRedfishUrl(text: string): RedfishUrl {
   if (new Set(pairs.map(([name]) => name)).size < pairs.length) throw refuse('it has an option twice')
   if (system === '') throw refuse('its system is empty')
   if (auth !== 'auto' && auth !== 'session' && auth !== 'basic') throw refuse('auth is session or basic')
-  if (insecure !== undefined && insecure !== '') throw refuse('insecure has no value: it is there or not')
   if (isPlain && (fingerprint ?? insecure) !== undefined) throw refuse('there is no certificate without TLS')
-  if (fingerprint !== undefined && insecure !== undefined)
-    throw refuse('a fingerprint is checked, and insecure checks nothing: one of them')
   const origin = `${isPlain ? 'http' : 'https'}://${hostPort(host, port)}`
   if (!URL.canParse(origin)) throw refuse('its host is no name of a host')
-  return {
-    kind: 'redfish',
-    origin,
-    user,
-    system,
-    trust: trustOf(fingerprint, insecure !== undefined, refuse),
-    auth,
-  }
-}
-
-function trustOf(fingerprint: string | undefined, isInsecure: boolean, refuse: (why: string) => AppError): Trust {
-  if (isInsecure) return { kind: 'anyone' }
-  if (fingerprint === undefined) return { kind: 'authorities' }
-  const sha256 = parseFingerprint(fingerprint)
-  if (sha256 === undefined) throw refuse('its fingerprint is not the SHA-256 of a certificate, 64 hex digits')
-  return { kind: 'fingerprint', sha256 }
+  return { kind: 'redfish', origin, user, system, trust: trustOf({ fingerprint, insecure }, refuse), auth }
 }

@@ -5,8 +5,8 @@
 import { X509Certificate } from 'node:crypto'
 import { TLSSocket } from 'node:tls'
 import { buildConnector } from 'undici'
-import { AppError } from '../../../base/errors.ts'
-import { authorities } from '../../authorities.ts'
+import { AppError } from '../../base/errors.ts'
+import { authorities } from '../authorities.ts'
 
 export type Trust =
   /** Signed for this name by an authority that this system knows, or by `ca` (PEM). */
@@ -26,10 +26,29 @@ export function parseFingerprint(text: string): string | undefined {
 }
 
 /**
- * Connects for undici; the connection is given away only when its certificate is trusted. Plain connections pass.
- * @param address for messages
+ * What `?fingerprint=SHA256` and `?insecure` of a BMC's URL say of its certificate.
+ * @param refuse an error of that URL, for the reason
+ * @throws what `refuse` yields
  */
-export function trustingConnector(trust: Trust, address: string, timeoutMs: number): buildConnector.connector {
+export function trustOf(
+  { fingerprint, insecure }: { readonly fingerprint?: string | undefined; readonly insecure?: string | undefined },
+  refuse: (why: string) => AppError,
+): Trust {
+  if (insecure !== undefined && insecure !== '') throw refuse('insecure has no value: it is there or not')
+  if (fingerprint !== undefined && insecure !== undefined)
+    throw refuse('a fingerprint is checked, and insecure checks nothing: one of them')
+  if (insecure !== undefined) return { kind: 'anyone' }
+  if (fingerprint === undefined) return { kind: 'authorities' }
+  const sha256 = parseFingerprint(fingerprint)
+  if (sha256 === undefined) throw refuse('its fingerprint is not the SHA-256 of a certificate, 64 hex digits')
+  return { kind: 'fingerprint', sha256 }
+}
+
+/**
+ * Connects for undici; the connection is given away only when its certificate is trusted. Plain connections pass.
+ * @param peer for messages: `BMC "10.0.3.7:443"`
+ */
+export function trustingConnector(trust: Trust, peer: string, timeoutMs: number): buildConnector.connector {
   const connect = buildConnector({
     timeout: timeoutMs,
     // A resumed session has no certificate to look at.
@@ -41,14 +60,14 @@ export function trustingConnector(trust: Trust, address: string, timeoutMs: numb
   return (options, callback) =>
     connect(options, (...[error, socket]) => {
       if (error) return callback(error, null)
-      const why = socket instanceof TLSSocket ? distrust(trust, socket, address) : undefined
+      const why = socket instanceof TLSSocket ? distrust(trust, socket, peer) : undefined
       if (why === undefined) return callback(null, socket)
       socket.destroy()
       callback(why, null)
     })
 }
 
-function distrust(trust: Trust, socket: TLSSocket, address: string): Distrust | undefined {
+function distrust(trust: Trust, socket: TLSSocket, peer: string): Distrust | undefined {
   if (trust.kind === 'anyone') return undefined
   const { raw } = socket.getPeerCertificate()
   const seen = raw === undefined ? '' : new X509Certificate(raw).fingerprint256.replaceAll(':', '').toLowerCase()
@@ -56,13 +75,13 @@ function distrust(trust: Trust, socket: TLSSocket, address: string): Distrust | 
     if (seen === trust.sha256) return undefined
     return new Distrust(
       'bad_peer',
-      `Cannot trust BMC "${address}": its certificate has the SHA-256 fingerprint ${seen}, not ${trust.sha256}; if its certificate was changed, put the new one in its URL`,
+      `Cannot trust ${peer}: its certificate has the SHA-256 fingerprint ${seen}, not ${trust.sha256}; if its certificate was changed, put the new one in its URL`,
     )
   }
   if (socket.authorized) return undefined
   return new Distrust(
     'bad_peer',
-    `Cannot trust BMC "${address}": ${reason(socket.authorizationError)}; compare its SHA-256 fingerprint ${seen} with the BMC's own and add fingerprint=${seen} to its URL, or add insecure to trust whoever answers there`,
+    `Cannot trust ${peer}: ${reason(socket.authorizationError)}; compare its SHA-256 fingerprint ${seen} with the BMC's own and add fingerprint=${seen} to its URL, or add insecure to trust whoever answers there`,
   )
 }
 
