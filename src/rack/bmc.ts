@@ -1,10 +1,11 @@
-/** Both BMCs of one machine and its serial port. They live while the machine has mains power. */
+/** The BMCs of one machine and its serial port. They live while the machine has mains power. */
 import type { ChildProcess } from 'node:child_process'
 import { createServer } from 'node:net'
 import { poll } from '../base/clock.ts'
 import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { serveHttpBmc } from './bmc-http.ts'
+import { serveHttpsBmc } from './bmc-https.ts'
 import { serialPort, startIpmiBmc } from './bmc-ipmi.ts'
 import { listen } from './listening.ts'
 import type { VirtualMachine } from './machine.ts'
@@ -35,7 +36,7 @@ export async function openBmc(machine: VirtualMachine, { keeperSocket, password,
   const { bmcAddress: address, name } = machine.spec
   const serialServer = await serveSerial(machine)
   let hasAddress = false
-  let http: AsyncDisposable | undefined
+  let web: AsyncDisposable | undefined
   let ipmi: ChildProcess | undefined
   let restartsLeft = 0
   let queue: Promise<void> = Promise.resolve()
@@ -60,7 +61,7 @@ export async function openBmc(machine: VirtualMachine, { keeperSocket, password,
     if (!hasAddress) await setBmcAddress(address, true)
     hasAddress = true
     restartsLeft = RESTARTS_MAX
-    http ??= await serveHttpBmc(machine)
+    web ??= await serveWebBmcs(machine, password, log)
     if (ipmi === undefined) startIpmi()
     const isBound = (): true | undefined => isUdpBound(address, NETWORK.ipmiPort) || undefined
     if (await poll(isBound, { everyMs: 20, deadlineMs: READY_MS })) return
@@ -75,8 +76,8 @@ export async function openBmc(machine: VirtualMachine, { keeperSocket, password,
     const child = ipmi
     ipmi = undefined
     if (child !== undefined) await kill(child)
-    await http?.[Symbol.asyncDispose]()
-    http = undefined
+    await web?.[Symbol.asyncDispose]()
+    web = undefined
     if (hasAddress) await setBmcAddress(address, false)
     hasAddress = false
   }
@@ -99,6 +100,14 @@ export async function openBmc(machine: VirtualMachine, { keeperSocket, password,
       }
     },
   }
+}
+
+/** The BMCs that cost nothing while nobody asks. */
+async function serveWebBmcs(machine: VirtualMachine, password: string, log: Log): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack()
+  stack.use(await serveHttpBmc(machine))
+  stack.use(await serveHttpsBmc(machine, password, log))
+  return stack.move()
 }
 
 async function kill(child: ChildProcess): Promise<void> {

@@ -2,13 +2,16 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { z } from 'zod'
 import { AppError, ERROR_CODES, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Bmc } from './bmc.ts'
 import { answerChassis } from './bmc-ipmi.ts'
 import { listen } from './listening.ts'
 import type { VirtualMachine } from './machine.ts'
+import { DRIVES, type Media, parseMedium } from './medium.ts'
 import type { NamespaceWay } from './namespace.ts'
+import { readBody, TooLong } from './web.ts'
 
 export interface KeptMachine {
   readonly machine: VirtualMachine
@@ -21,6 +24,7 @@ export interface MachineStatus {
   readonly isPlugged: boolean
   /** What its next start boots from. */
   readonly boot: string
+  readonly media: Media
   /** QEMU's process, while the machine is on. */
   readonly pid?: number
   /** QEMU's resident memory in bytes, while the machine is on. */
@@ -36,6 +40,10 @@ export interface KeeperStatus {
 
 const PLAIN_COMMANDS = ['power-on', 'power-off', 'reset', 'soft-off'] as const
 const BODY_MAX = 4096
+
+const ejection = z.strictObject({ drive: z.enum(DRIVES) })
+const insertion = ejection.extend({ source: z.string(), isWritable: z.boolean() })
+export type Insertion = z.infer<typeof insertion>
 
 /** Listens until disposed. `shutdown` is called when somebody asks the rack to end. */
 export async function serveControl(
@@ -70,6 +78,15 @@ export async function serveControl(
     }
     if (command === 'unplug') {
       await Promise.all([machine.command('unplug', 'rack'), bmc.powerDown()])
+      return ''
+    }
+    if (command === 'insert') {
+      const { drive, source, isWritable } = parseBody(insertion, await body(request))
+      await machine.insert(drive, parseMedium(drive, source, isWritable), 'rack')
+      return ''
+    }
+    if (command === 'eject') {
+      await machine.eject(parseBody(ejection, await body(request)).drive, 'rack')
       return ''
     }
     const plain = PLAIN_COMMANDS.find((one) => one === command)
@@ -121,7 +138,8 @@ function find(kept: readonly KeptMachine[], name: string | undefined, path: stri
 
 function machineStatus(machine: VirtualMachine): MachineStatus {
   const { pid } = machine
-  const status = { name: machine.spec.name, isOn: machine.isOn, isPlugged: machine.isPlugged, boot: machine.boot }
+  const { isOn, isPlugged, boot, media } = machine
+  const status = { name: machine.spec.name, isOn, isPlugged, boot, media }
   return pid === undefined ? status : { ...status, pid, rssBytes: residentBytes(pid) }
 }
 
@@ -135,12 +153,18 @@ function residentBytes(pid: number): number {
 }
 
 async function body(request: IncomingMessage): Promise<string> {
-  const parts: Buffer[] = []
-  let length = 0
-  for await (const part of request as AsyncIterable<Buffer>) {
-    length += part.length
-    if (length > BODY_MAX) throw new AppError('invalid', `Cannot read the request: it is longer than ${BODY_MAX} bytes`)
-    parts.push(part)
+  try {
+    return new TextDecoder().decode(await readBody(request, BODY_MAX))
+  } catch (error) {
+    if (!(error instanceof TooLong)) throw error
+    throw new AppError('invalid', `Cannot read the request: it is longer than ${BODY_MAX} bytes`)
   }
-  return Buffer.concat(parts).toString('utf8')
+}
+
+function parseBody<T>(schema: z.ZodType<T>, text: string): T {
+  try {
+    return schema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new AppError('invalid', 'Cannot read the request: it is not what the keeper takes', { cause })
+  }
 }

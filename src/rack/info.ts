@@ -1,6 +1,8 @@
 /** What a rack is and how it is, for those who use it: RackSpec, its paths and the keeper's state in one value. */
 import type { KeeperStatus, MachineStatus } from './control-server.ts'
 import { machinePaths, type RackPaths } from './layout.ts'
+import { bmcFingerprint } from './machine-files.ts'
+import type { Media } from './medium.ts'
 import { type BmcKind, type MachineSpec, NETWORK, type RackSpec, tapName } from './plan.ts'
 
 export interface RackInfo {
@@ -26,6 +28,8 @@ export interface RackMachine extends MachineSpec {
   /** QEMU's process and its resident memory, while the machine is on. */
   readonly pid?: number
   readonly rssBytes?: number
+  /** What is in its drives. */
+  readonly media: Media
   readonly tap: string
   /** The BMC to use, one of `bmcs`. */
   readonly bmc: string
@@ -55,19 +59,31 @@ export function describeRack(spec: RackSpec, paths: RackPaths, status: KeeperSta
 
 function describeMachine(machine: MachineSpec, bmc: BmcKind, rackDir: string, status?: MachineStatus): RackMachine {
   const files = machinePaths(rackDir, machine.name)
-  const bmcs = {
-    ipmi: `ipmi://${NETWORK.bmcUser}@${machine.bmcAddress}`,
-    http: `http://${machine.bmcAddress}:${NETWORK.httpPort}`,
-  }
+  const bmcs = bmcUrls(machine, bmcFingerprint(files))
   return {
     ...machine,
     state: status === undefined ? 'down' : !status.isPlugged ? 'unplugged' : status.isOn ? 'on' : 'off',
     boot: status?.boot ?? 'none',
     ...(status?.pid === undefined ? {} : { pid: status.pid, rssBytes: status.rssBytes ?? 0 }),
+    media: status?.media ?? {},
     tap: tapName(machine.index),
     bmc: bmcs[bmc],
     bmcs,
     consoleLog: files.console,
     chassisLog: files.chassisLog,
+  }
+}
+
+/** @param fingerprint of its certificate; undefined before the rack was up for the first time */
+function bmcUrls({ bmcAddress: host }: MachineSpec, fingerprint: string | undefined): Record<BmcKind, string> {
+  const user = NETWORK.bmcUser
+  const pin = fingerprint === undefined ? '' : `?fingerprint=${fingerprint}`
+  return {
+    ipmi: `ipmi://${user}@${host}`,
+    http: `http://${host}:${NETWORK.httpPort}`,
+    redfish: `redfish://${user}@${host}${pin}`,
+    pikvm: `pikvm://${user}@${host}${pin}`,
+    amt: `amts://${user}@${host}${pin}`,
+    wol: 'wol:',
   }
 }

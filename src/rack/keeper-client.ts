@@ -26,7 +26,7 @@ export async function ask(
   socketPath: string,
   method: 'GET' | 'POST',
   path: string,
-  deadlineMs = ANSWER_MS,
+  { deadlineMs = ANSWER_MS, body: sent }: { readonly deadlineMs?: number; readonly body?: unknown } = {},
 ): Promise<string> {
   const { status, body } = await new Promise<{ status: number; body: string }>((resolve, reject) => {
     const request = httpRequest({ socketPath, method, path, agent: false, signal: AbortSignal.timeout(deadlineMs) })
@@ -34,7 +34,7 @@ export async function ask(
     request.once('response', (response) => {
       text(response).then((whole) => resolve({ status: response.statusCode ?? 0, body: whole }), reject)
     })
-    request.end()
+    request.end(sent === undefined ? undefined : JSON.stringify(sent))
   }).catch((cause: unknown) => {
     throw unreachable(socketPath, cause)
   })

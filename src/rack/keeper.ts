@@ -8,6 +8,8 @@
  *     GET  /machines/NAME/console[?from=BYTE]   upgrades to the raw serial line, both ways
  *     POST /machines/NAME/chassis               what ipmi_sim's chassis control asks, as text
  *     POST /machines/NAME/COMMAND               power-on, power-off, reset, soft-off, plug, unplug
+ *     POST /machines/NAME/insert                a medium into a drive: Insertion, as JSON
+ *     POST /machines/NAME/eject                 {"drive": "cd" | "usb"}
  *     POST /ensure                              starts what has died
  *     POST /shutdown
  */
@@ -27,7 +29,7 @@ import { lineLog } from './line-log.ts'
 import { createMachine } from './machine.ts'
 import type { NamespaceWay } from './namespace.ts'
 import { setUpNetwork } from './network.ts'
-import { NETWORK, type RackSpec } from './plan.ts'
+import { firmwareOrder, NETWORK, type RackSpec } from './plan.ts'
 import { prepareFiles } from './machine-files.ts'
 import { parseSpec } from './spec-file.ts'
 
@@ -49,7 +51,7 @@ export async function keep(dir: string, way: NamespaceWay, log: Log, signal: Abo
   for (const machineSpec of spec.machines) {
     const files = machinePaths(dir, machineSpec.name)
     prepareFiles(machineSpec, files)
-    const machine = createMachine(machineSpec, files, accel, log)
+    const machine = createMachine(machineSpec, files, { accel, order: firmwareOrder(spec.bmc), log })
     stack.defer(() => machine.close())
     const bmc = await openBmc(machine, { keeperSocket: paths.keeperSocket, password, log })
     stack.defer(() => bmc.close())

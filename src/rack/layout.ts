@@ -15,6 +15,8 @@
  *           qemu.log              what QEMU complained about
  *           nvram.fd              UEFI variables
  *           disk.img              its disk, sparse
+ *           bmc.pem               key of its BMC's TLS, and the certificate that it signed itself
+ *           drives.cfg            while QEMU starts: what is in its drives
  *           ipmi/                 lan.conf, node.emu, chassis.sh, state/ and log of its ipmi_sim
  */
 import { join } from 'node:path'
@@ -41,6 +43,8 @@ export interface MachinePaths {
   readonly qemuLog: string
   readonly nvram: string
   readonly disk: string
+  readonly bmcTls: string
+  readonly drives: string
   readonly ipmiDir: string
 }
 
@@ -73,6 +77,8 @@ export function machinePaths(rackDir: string, machine: string): MachinePaths {
     qemuLog: join(dir, 'qemu.log'),
     nvram: join(dir, 'nvram.fd'),
     disk: join(dir, 'disk.img'),
+    bmcTls: join(dir, 'bmc.pem'),
+    drives: join(dir, 'drives.cfg'),
     ipmiDir: join(dir, 'ipmi'),
   }
 }

@@ -16,8 +16,19 @@ export type Nic = (typeof NICS)[number]
 export const NIC_ROMS = ['ipxe', 'firmware'] as const
 export type NicRom = (typeof NIC_ROMS)[number]
 
-export const BMCS = ['ipmi', 'http'] as const
+export const BMCS = ['ipmi', 'http', 'redfish', 'pikvm', 'amt', 'wol'] as const
 export type BmcKind = (typeof BMCS)[number]
+
+/** What a firmware can boot from. */
+export type BootPart = 'network' | 'disk' | 'cd' | 'usb'
+
+/**
+ * The boot order that the firmware of a machine is set to. As hardware ships, the disk comes first; where the BMC to use cannot choose,
+ * it is what docs/bmc.md asks for.
+ */
+export function firmwareOrder(bmc: BmcKind): readonly BootPart[] {
+  return bmc === 'pikvm' || bmc === 'wol' ? ['cd', 'usb', 'network', 'disk'] : ['disk', 'network', 'cd', 'usb']
+}
 
 /** What a caller may ask of `rackUp`; everything has a default. */
 export interface RackOptions {
@@ -38,7 +49,7 @@ export interface RackOptions {
    * UEFI machines with virtio, so that a boot begins with the firmware's DHCP and TFTP as it does on hardware.
    */
   readonly nicRom?: NicRom
-  /** Which of the two BMCs of each machine is the one to use; both always run. Default `ipmi`. */
+  /** Which of the BMCs of each machine is the one to use; all of them run. Default `ipmi`. */
   readonly bmc?: BmcKind
 }
 
@@ -81,6 +92,9 @@ export const NETWORK = {
   firstBmc: 100,
   ipmiPort: 623,
   httpPort: 8000,
+  /** Redfish and PiKVM, as a PiKVM has both, below different paths. */
+  httpsPort: 443,
+  amtPort: 16_993,
   /** The n-th machine's serial line, on 127.0.0.1 inside the rack. */
   serialPort: 9100,
   /** The egress proxy for programs inside that cannot speak to a unix socket, on 127.0.0.1 inside the rack. */

@@ -15,6 +15,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   unshare: 'util-linux',
   nsenter: 'util-linux',
   setpriv: 'util-linux',
+  openssl: 'openssl',
 }
 
 /** @throws {AppError} unsupported, naming everything that is missing and the packages that bring it */

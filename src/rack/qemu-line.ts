@@ -1,13 +1,19 @@
 /** The command line of QEMU for one machine, as a pure function. Descriptor 3 is its serial line, standard input and output QMP. */
-import { type MachineSpec, type Nic, tapName } from './plan.ts'
+import { DRIVES, driveArguments, type Media } from './medium.ts'
+import { type BootPart, type MachineSpec, type Nic, tapName } from './plan.ts'
 
 /** What the BMC was told to boot from; `none`: as the firmware is set. */
-export const BOOT_DEVICES = ['none', 'pxe', 'disk', 'cdrom', 'bios'] as const
+export const BOOT_DEVICES = ['none', 'pxe', 'disk', 'cdrom', 'usb', 'bios'] as const
 export type BootDevice = (typeof BOOT_DEVICES)[number]
 
 export interface Launch {
   readonly accel: 'kvm' | 'tcg'
   readonly boot: BootDevice
+  /** The boot order that its firmware is set to. */
+  readonly order: readonly BootPart[]
+  /** What is in its drives from the start; `drivesFile` is their `drivesConfig`. */
+  readonly media: Media
+  readonly drivesFile: string
   readonly nvram: string
   readonly disk: string
 }
@@ -26,6 +32,11 @@ const NIC_DEVICES: Readonly<Record<Nic, string>> = { virtio: 'virtio-net-pci', e
  * only is not used twice. `graphics=off` makes SeaBIOS and its option ROMs write to the serial line.
  */
 export function qemuArguments(machine: MachineSpec, launch: Launch): string[] {
+  const order = bootOrder(machine, launch)
+  const bootIndex = (part: BootPart): number | undefined => {
+    const at = order.indexOf(part)
+    return at < 0 ? undefined : at + 1
+  }
   return [
     ...['-name', machine.name, '-no-user-config', '-nodefaults', '-no-reboot', '-display', 'none', '-vga', 'none'],
     ...(launch.accel === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=single']),
@@ -38,8 +49,12 @@ export function qemuArguments(machine: MachineSpec, launch: Launch): string[] {
     ...['-chardev', 'socket,id=serial,fd=3', '-serial', 'chardev:serial'],
     ...['-device', 'virtio-rng-pci'],
     ...['-boot', 'strict=on'],
-    ...nic(machine, launch.boot),
-    ...(machine.diskMiB > 0 ? disk(launch) : []),
+    ...nic(machine, bootIndex('network')),
+    ...(machine.diskMiB > 0 ? disk(launch.disk, bootIndex('disk')) : []),
+    // After the devices that were there before it, whose places on the bus stay the same.
+    ...['-device', 'qemu-xhci,id=xhci'],
+    ...(DRIVES.some((drive) => launch.media[drive]) ? ['-readconfig', launch.drivesFile] : []),
+    ...driveArguments(launch.media, bootIndex),
   ]
 }
 
@@ -50,31 +65,36 @@ function pflash(nvram: string): string[] {
   ]
 }
 
-function nic(machine: MachineSpec, boot: BootDevice): string[] {
+function nic(machine: MachineSpec, bootIndex: number | undefined): string[] {
   const tap = tapName(machine.index)
-  const order = bootOrder(boot, machine.diskMiB > 0).indexOf('network')
   return [
     ...['-netdev', `tap,id=net0,ifname=${tap},script=no,downscript=no`],
     '-device',
     `${NIC_DEVICES[machine.nic]},netdev=net0,mac=${machine.mac}` +
-      (order < 0 ? '' : `,bootindex=${order + 1}`) +
+      (bootIndex === undefined ? '' : `,bootindex=${bootIndex}`) +
       (machine.nicRom === 'firmware' ? ',romfile=' : ''),
   ]
 }
 
-function disk(launch: Launch): string[] {
-  const order = bootOrder(launch.boot, true).indexOf('disk')
+function disk(file: string, bootIndex: number | undefined): string[] {
   return [
-    ...['-drive', `if=none,id=disk0,format=raw,cache=writeback,discard=unmap,file=${escapeComma(launch.disk)}`],
-    ...['-device', `virtio-blk-pci,drive=disk0,serial=disk0${order < 0 ? '' : `,bootindex=${order + 1}`}`],
+    ...['-drive', `if=none,id=disk0,format=raw,cache=writeback,discard=unmap,file=${escapeComma(file)}`],
+    ...[
+      '-device',
+      `virtio-blk-pci,drive=disk0,serial=disk0${bootIndex === undefined ? '' : `,bootindex=${bootIndex}`}`,
+    ],
   ]
 }
 
-/** As hardware ships: the disk first, the network when that does not boot. */
-function bootOrder(boot: BootDevice, hasDisk: boolean): ('network' | 'disk')[] {
-  if (!hasDisk) return boot === 'disk' ? [] : ['network']
-  if (boot === 'disk') return ['disk']
-  return boot === 'pxe' ? ['network', 'disk'] : ['disk', 'network']
+const FIRST: Partial<Record<BootDevice, BootPart>> = { pxe: 'network', cdrom: 'cd', usb: 'usb' }
+
+/** What is there, in the order in which firmware tries it: what the BMC was told, then as it is set. The disk alone is alone. */
+function bootOrder({ diskMiB }: MachineSpec, { boot, order, media }: Launch): BootPart[] {
+  const first = FIRST[boot]
+  const wanted = boot === 'disk' ? (['disk'] as const) : first === undefined ? order : [first, ...order]
+  const isThere = (part: BootPart): boolean =>
+    part === 'network' || (part === 'disk' ? diskMiB > 0 : media[part] !== undefined)
+  return [...new Set(wanted)].filter(isThere)
 }
 
 /** QEMU's option parser takes a comma in a value only when it is doubled. */

@@ -9,10 +9,12 @@ import { constants } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { AppError, systemCode } from '../base/errors.ts'
+import type { Insertion } from './control-server.ts'
 import { describeRack, type RackInfo } from './info.ts'
 import { ask, askConsole, askStatus, untilGone } from './keeper-client.ts'
 import { rackPaths, type RackPaths } from './layout.ts'
 import { lockRack } from './lock.ts'
+import type { Drive } from './medium.ts'
 import { inNamespaceOf } from './namespace.ts'
 import { checkRackName, differences, planRack, type RackOptions, type RackSpec } from './plan.ts'
 import { endProcesses, markedEnvironment } from './processes.ts'
@@ -42,6 +44,8 @@ export type RackButton = 'power-on' | 'power-off' | 'reset' | 'soft-off' | 'plug
 
 const LOCK_MS = 60_000
 const SHUTDOWN_MS = 5000
+/** Its server is asked, then QEMU. */
+const DRIVE_MS = 60_000
 
 /**
  * Sets up a rack, or starts what is missing of the one that is there; its machines, with their MACs, UUIDs and disks, stay the
@@ -97,7 +101,7 @@ export async function rackDown({
   const spec = readSpec(paths)
   if (spec === undefined) return removeUnfinished(paths)
   try {
-    await ask(paths.keeperSocket, 'POST', '/shutdown', SHUTDOWN_MS)
+    await ask(paths.keeperSocket, 'POST', '/shutdown', { deadlineMs: SHUTDOWN_MS })
     await untilGone(paths.keeperSocket, AbortSignal.timeout(SHUTDOWN_MS))
   } catch {
     // It crashed, or hangs: what it should have ended is ended now.
@@ -128,7 +132,7 @@ export async function rackConsole(
  * @throws {AppError} not_found; conflict when it has no mains power; unreachable when the rack is not up
  */
 export async function rackPress(place: RackPlace, machine: string, button: RackButton): Promise<void> {
-  await ask(findRack(place).paths.keeperSocket, 'POST', `/machines/${encodeURIComponent(machine)}/${button}`)
+  await ask(findRack(place).paths.keeperSocket, 'POST', machinePath(machine, button))
 }
 
 /** Takes mains power from a machine and its BMC. */
@@ -139,6 +143,25 @@ export async function rackUnplug(place: RackPlace, machine: string): Promise<voi
 /** Gives mains power back: its BMC is ready when this resolves, the machine is off. */
 export async function rackPlug(place: RackPlace, machine: string): Promise<void> {
   await rackPress(place, machine, 'plug')
+}
+
+/**
+ * Puts a file, or what an HTTP server has, into a drive of a machine, on or off; what is in it already is taken out.
+ * @throws {AppError} invalid, not_found, unreachable, bad_peer when it cannot be read; conflict without mains power
+ */
+export async function rackInsert(place: RackPlace, machine: string, insertion: Insertion): Promise<void> {
+  await ask(findRack(place).paths.keeperSocket, 'POST', machinePath(machine, 'insert'), {
+    body: insertion,
+    deadlineMs: DRIVE_MS,
+  })
+}
+
+/** Empties a drive. @throws {AppError} not_found; conflict without mains power; unreachable when the rack is not up */
+export async function rackEject(place: RackPlace, machine: string, drive: Drive): Promise<void> {
+  await ask(findRack(place).paths.keeperSocket, 'POST', machinePath(machine, 'eject'), {
+    body: { drive },
+    deadlineMs: DRIVE_MS,
+  })
 }
 
 /** Starts a program in the rack's network. It is ended, at the latest, by `rackDown`. */
@@ -165,6 +188,10 @@ export async function rackExec(place: RackPlace, argv: readonly string[], option
     child.once('error', reject)
     child.once('exit', (code, signal) => done(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
   })
+}
+
+function machinePath(machine: string, command: string): string {
+  return `/machines/${encodeURIComponent(machine)}/${command}`
 }
 
 function createFiles(paths: RackPaths, spec: RackSpec): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AppError } from '../../src/base/errors.ts'
 import { planRack } from '../../src/rack/plan.ts'
-import { reasonOf } from '../../src/rack/qmp.ts'
+import { parseQmpLine } from '../../src/rack/qmp.ts'
 import { parseSpec, serializeSpec } from '../../src/rack/spec-file.ts'
 import { randomFrom } from './mutate.ts'
 
@@ -10,10 +10,12 @@ const SEED = 623
 const SPEC_ROUNDS = 60_000
 const QMP_ROUNDS = 60_000
 
-/** Said by QEMU 7.2 over QMP: its greeting, an answer, and its end as a guest's reset, power-off and a kill cause it. */
+/** Said by QEMU 7.2 over QMP: its greeting, answers, a device that is gone, and its end as a guest's reset, power-off and a kill cause it. */
 const QMP_LINES = [
   '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}',
-  '{"return": {}}',
+  '{"return": {}, "id": 3}',
+  '{"id": 4, "error": {"class": "GenericError", "desc": "Duplicate nodes with node-name=\'m1\'"}}',
+  '{"timestamp": {"seconds": 1796060640, "microseconds": 5}, "event": "DEVICE_DELETED", "data": {"device": "cd", "path": "/machine/peripheral/cd"}}',
   '{"timestamp": {"seconds": 1795241820, "microseconds": 916487}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}',
   '{"timestamp": {"seconds": 1795241820, "microseconds": 1}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}',
   '{"timestamp": {"seconds": 1795241820, "microseconds": 1}, "event": "SHUTDOWN", "data": {"guest": false, "reason": "host-signal"}}',
@@ -37,16 +39,18 @@ test(`rack.json: ${SPEC_ROUNDS} mutated files (seed ${SEED}) give a RackSpec or 
   assert.ok(values > SPEC_ROUNDS / 50, `only ${values} inputs were well-formed`)
 })
 
-test(`QMP: ${QMP_ROUNDS} mutated lines (seed ${SEED}) give a reason or undefined`, () => {
+test(`QMP: ${QMP_ROUNDS} mutated lines (seed ${SEED}) give a value or undefined`, () => {
   const random = randomFrom(SEED)
-  let reasons = 0
+  const seen = { answer: 0, shutdown: 0, removed: 0 }
   for (let n = 0; n < QMP_ROUNDS; n++) {
-    const line = mutate(QMP_LINES[n % QMP_LINES.length]!, random)
-    const reason = reasonOf(line)
-    if (reason !== undefined) reasons++
-    assert.ok(reason === undefined || typeof reason === 'string', line)
+    const text = mutate(QMP_LINES[n % QMP_LINES.length]!, random)
+    const line = parseQmpLine(text)
+    if (line === undefined) continue
+    seen[line.kind]++
+    if (line.kind === 'answer') assert.ok(Number.isFinite(line.id) && (line.error?.length ?? 0) <= 300, text)
+    else assert.equal(typeof (line.kind === 'shutdown' ? line.reason : line.device), 'string', text)
   }
-  assert.ok(reasons > QMP_ROUNDS / 50, `only ${reasons} inputs had a reason`)
+  for (const [kind, count] of Object.entries(seen)) assert.ok(count > QMP_ROUNDS / 100, `only ${count} of ${kind}`)
 })
 
 /** Cuts, repeats, swaps and replaces a few characters. */

@@ -17,6 +17,7 @@ export const DEMO_PACKAGES: readonly Package[] = [
   ['iproute2', 'ip'],
   ['util-linux', 'nsenter'],
   ['curl', 'curl'],
+  ['openssl', 'openssl'],
   ['xz-utils', 'xz'],
   ['tar', 'tar'],
   ['apt', 'apt-get'],
@@ -26,6 +27,7 @@ export const DEMO_PACKAGES: readonly Package[] = [
 
 export const TEST_PACKAGES: readonly Package[] = [
   ...DEMO_PACKAGES,
+  ['qemu-block-extra', '/usr/share/doc/qemu-block-extra'],
   ['dosfstools', 'fsck.fat'],
   ['mtools', 'mcopy'],
   ['gdisk', 'sgdisk'],
@@ -48,7 +50,6 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['mmdebstrap', 'mmdebstrap'],
   ['shellcheck', 'shellcheck'],
   ['mount', 'losetup'],
-  ['openssl', 'openssl'],
   ['openssh-client', 'ssh-keygen'],
   ['attr', 'setfattr'],
   ['libcap2-bin', 'setcap'],

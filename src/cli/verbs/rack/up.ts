@@ -27,7 +27,7 @@ export const register: Register = (program, session) =>
     .option('--memory <MiB>', 'memory of each machine, MiB (default: 1024)')
     .option('--disk <MiB>', 'disk of each machine, MiB (default: none)')
     .option('--nic <kind>', 'virtio or e1000 (default: virtio)')
-    .option('--bmc <kind>', 'which of the two BMCs of a machine to use: ipmi or http (default: ipmi)')
+    .option('--bmc <kind>', 'which BMC of a machine to use: ipmi, http, redfish, pikvm, amt or wol (default: ipmi)')
     .option('-q, --quiet', 'do not show progress')
     .option(...JSON_OPTION)
     .addHelpText('after', example('bareboat rack up -n 2 --firmware bios --firmware uefi'))
@@ -42,7 +42,7 @@ export const register: Register = (program, session) =>
           memoryMiB: count('--memory', flags.memory),
           diskMiB: count('--disk', flags.disk),
           nic: oneOf('--nic', flags.nic, ['virtio', 'e1000'] as const),
-          bmc: oneOf('--bmc', flags.bmc, ['ipmi', 'http'] as const),
+          bmc: oneOf('--bmc', flags.bmc, ['ipmi', 'http', 'redfish', 'pikvm', 'amt', 'wol'] as const),
         }),
         progress: (step) => {
           if (flags.quiet !== true) session.note(step)
