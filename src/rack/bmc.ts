@@ -5,7 +5,7 @@ import { poll } from '../base/clock.ts'
 import { AppError, explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { serveHttpBmc } from './bmc-http.ts'
-import { serveHttpsBmc } from './bmc-https.ts'
+import { serveHttpsBmcs } from './bmc-https.ts'
 import { serialPort, startIpmiBmc } from './bmc-ipmi.ts'
 import { listen } from './listening.ts'
 import type { VirtualMachine } from './machine.ts'
@@ -106,7 +106,7 @@ export async function openBmc(machine: VirtualMachine, { keeperSocket, password,
 async function serveWebBmcs(machine: VirtualMachine, password: string, log: Log): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
   stack.use(await serveHttpBmc(machine))
-  stack.use(await serveHttpsBmc(machine, password, log))
+  stack.use(await serveHttpsBmcs(machine, password, log))
   return stack.move()
 }
 

@@ -32,6 +32,7 @@ import { setUpNetwork } from './network.ts'
 import { firmwareOrder, NETWORK, type RackSpec } from './plan.ts'
 import { prepareFiles } from './machine-files.ts'
 import { parseSpec } from './spec-file.ts'
+import { listenForMagicPackets } from './wake.ts'
 
 /**
  * Runs the rack until `signal` aborts or somebody asks for shutdown.
@@ -58,6 +59,12 @@ export async function keep(dir: string, way: NamespaceWay, log: Log, signal: Abo
     kept.push({ machine, bmc })
   }
   await ensure(kept.map(({ bmc }) => bmc))
+  stack.use(
+    await listenForMagicPackets(
+      kept.map(({ machine }) => machine),
+      log,
+    ),
+  )
   stack.use(await serveEgressInside(paths.egressSocket))
   const asked = new AbortController()
   control = await serveControl(paths.keeperSocket, kept, { way, accel }, () => asked.abort(), log)

@@ -17,6 +17,7 @@
  *           disk.img              its disk, sparse
  *           bmc.pem               key of its BMC's TLS, and the certificate that it signed itself
  *           drives.cfg            while QEMU starts: what is in its drives
+ *           pikvm/                images in the storage of its PiKVM
  *           ipmi/                 lan.conf, node.emu, chassis.sh, state/ and log of its ipmi_sim
  */
 import { join } from 'node:path'
@@ -46,6 +47,7 @@ export interface MachinePaths {
   readonly bmcTls: string
   readonly drives: string
   readonly ipmiDir: string
+  readonly pikvmDir: string
 }
 
 /** @throws {AppError} invalid when the name is none or the folder's path is too long for a socket in it */
@@ -80,6 +82,7 @@ export function machinePaths(rackDir: string, machine: string): MachinePaths {
     bmcTls: join(dir, 'bmc.pem'),
     drives: join(dir, 'drives.cfg'),
     ipmiDir: join(dir, 'ipmi'),
+    pikvmDir: join(dir, 'pikvm'),
   }
 }
 

@@ -26,7 +26,7 @@ const PROBE_MS = 3000
 
 /** @throws {AppError} invalid for what is neither an absolute path nor an HTTP URL, and for a medium that cannot be writable */
 export function parseMedium(drive: Drive, source: string, isWritable: boolean): Medium {
-  const refuse = (why: string) => new AppError('invalid', `Cannot insert "${source.slice(0, 200)}": ${why}`)
+  const refuse = (why: string) => new AppError('invalid', `Cannot insert "${withoutSecrets(source)}": ${why}`)
   const isUrl = /^https?:\/\//i.test(source)
   if (!isUrl && !source.startsWith('/')) throw refuse('it is neither an absolute path nor an http:// or https:// URL')
   if (isUrl && !URL.canParse(source)) throw refuse('it is no URL')
@@ -76,7 +76,9 @@ export async function checkMedium({ source, isWritable }: Medium): Promise<void>
 
 /** A source as it may be shown and logged: a path may hold the token of a boot. */
 export function withoutSecrets(source: string): string {
-  return source.startsWith('/') ? source : new URL(source).origin
+  if (!URL.canParse(source)) return source.slice(0, 200)
+  const { protocol, host } = new URL(source)
+  return `${protocol}//${host}`
 }
 
 /**

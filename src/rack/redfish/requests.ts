@@ -78,8 +78,10 @@ export function parseInsertion(body: Uint8Array, drive: Drive): Medium {
   const isHttp = /^https?:\/\//i.test(wanted.Image)
   if (!isHttp || (scheme !== '' && !wanted.Image.toLowerCase().startsWith(`${scheme}://`)))
     throw new Refusal(400, 'ActionParameterValueFormatError', 'The value of Image is not an http:// or https:// URL.')
+  if (wanted.WriteProtected === false)
+    throw new Refusal(400, 'ActionParameterValueNotInList', 'The value of WriteProtected is not in the list: true.')
   try {
-    return parseMedium(drive, wanted.Image, wanted.WriteProtected === false)
+    return parseMedium(drive, wanted.Image, false)
   } catch (error) {
     if (!(error instanceof AppError)) throw error
     throw new Refusal(400, 'ActionParameterValueError', error.message)
