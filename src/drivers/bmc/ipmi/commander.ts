@@ -9,6 +9,9 @@ import { openIpmiSession, type IpmiSession, type SessionOptions } from './sessio
 /** A session that was used before may be forgotten by a BMC that restarted: a new one is tried after 1.6 s. */
 const STALE_WAITS_MS = RETRY_WAITS_MS.slice(0, 4)
 
+/** A session that rests so long in the middle of an operation may go to another BMC: a login costs as much as several commands. */
+const REST_MS = 100
+
 /** Pauses after "no session is free", milliseconds. */
 const FULL_WAITS_MS = [1000, 2000, 4000]
 
@@ -63,8 +66,16 @@ export class Commander implements AsyncDisposable {
       throw this.#unreachable(error)
     } finally {
       this.#lastMs = performance.now()
-      this.#rest()
+      if (this.#session) this.#idle = setTimeout(() => this.rest(), REST_MS)
     }
+  }
+
+  /** The operation is over: from now on the session may be closed, by time, or because another BMC needs the place. */
+  rest(): void {
+    clearTimeout(this.#idle)
+    if (!this.#session) return
+    this.#idle = setTimeout(this.#evict, this.#options.idleMs)
+    this.#options.budget?.offer(this.#evict)
   }
 
   /** The id of the cipher suite in use, once there is a session. */
@@ -75,13 +86,6 @@ export class Commander implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#idle)
     await this.#drop()
-  }
-
-  /** Between two commands the session may be closed: by time, or because another BMC needs the place. */
-  #rest(): void {
-    if (!this.#session) return
-    this.#idle = setTimeout(this.#evict, this.#options.idleMs)
-    this.#options.budget?.offer(this.#evict)
   }
 
   async #requestOnce<Q, A>(

@@ -75,9 +75,13 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
   const wire = powerWire(commander, address)
   const refuseDefault = () => refuseDefaultPassword(options.user, options.password, address)
   const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) =>
-    turns.take(() => {
+    turns.take(async () => {
       refuseDefault()
-      return explained(address, work)
+      try {
+        return await explained(address, work)
+      } finally {
+        commander.rest()
+      }
     }, signal)
   const ask: Ask = (command, question, signal) =>
     turns.take(() => {
