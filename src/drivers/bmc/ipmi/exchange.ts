@@ -54,9 +54,9 @@ export class Exchange {
     this.#link.send(datagram)
   }
 
-  /** Fails the open question, if there is one. */
-  cancel(error: Error): void {
-    this.#open?.fail(error)
+  /** Fails the open question, if there is one, with what `why` makes. */
+  cancel(why: () => Error): void {
+    this.#open?.fail(why())
   }
 
   /**
@@ -74,8 +74,10 @@ export class Exchange {
       let attempt = 0
       let refusals = 0
       let timer: NodeJS.Timeout | undefined
+      let overdue: NodeJS.Immediate | undefined
       const end = () => {
         clearTimeout(timer)
+        clearImmediate(overdue)
         signal?.removeEventListener('abort', onAbort)
         this.#open = undefined
       }
@@ -87,7 +89,8 @@ export class Exchange {
       const send = () => {
         const waitMs = waitsMs[attempt]
         if (waitMs === undefined) return fail(new Silence(attempt, false))
-        timer = setTimeout(send, waitMs)
+        // When the process was busy for longer than the pause, the answer may have arrived meanwhile: what arrived is looked at first.
+        timer = setTimeout(() => (overdue = setImmediate(send)), waitMs)
         this.#link.send(make(attempt++))
       }
       this.#open = {

@@ -1,5 +1,5 @@
 /** Sets up an RMCP+ session: one function for each state of `session-state.ts` before `active`. */
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import { AppError, WireError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import { serializeRmcp, NO_ACK_SEQUENCE } from '../../../wire/rmcp/rmcp.ts'
@@ -34,6 +34,7 @@ import {
 } from '../../../wire/ipmi/rakp.ts'
 import { PAYLOAD, serializePlain, type PayloadName, type RmcpPlusPacket } from '../../../wire/ipmi/session-packet.ts'
 import { RETRY_WAITS_MS, Silence, type Exchange } from './exchange.ts'
+import { nextRandom } from './random-pool.ts'
 import { nextSessionState, type SessionEvent, type SessionState } from './session-state.ts'
 
 export interface Login {
@@ -140,7 +141,7 @@ async function opening(
       suite,
       consoleSessionId: response.consoleSessionId,
       bmcSessionId: response.accepted.bmcSessionId,
-      consoleRandom: randomBytes(RANDOM_BYTES),
+      consoleRandom: nextRandom(RANDOM_BYTES),
       bmcRandom: new Uint8Array(RANDOM_BYTES),
       bmcGuid: new Uint8Array(RANDOM_BYTES),
       role: NAME_ONLY_LOOKUP | PRIVILEGE[attempt.privilege],

@@ -1,5 +1,4 @@
 /** An active RMCP+ session: questions one at a time, signed, encrypted, matched, and repeated where that is harmless. */
-import { randomBytes } from 'node:crypto'
 import { sleep } from '../../../base/clock.ts'
 import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
@@ -18,6 +17,7 @@ import {
 } from '../../../wire/ipmi/session-packet.ts'
 import { Exchange, RETRY_WAITS_MS, Silence } from './exchange.ts'
 import { shakeHands, type Established, type Login } from './handshake.ts'
+import { nextRandom } from './random-pool.ts'
 import { SequenceWindow } from './sequence-window.ts'
 import { nextSessionState, type SessionEvent, type SessionState } from './session-state.ts'
 import { openUdpLink, type UdpLink } from './udp-link.ts'
@@ -143,7 +143,7 @@ export class IpmiSession implements AsyncDisposable {
     if (this.#isEnding) return this.#link[Symbol.asyncDispose]()
     this.#isEnding = true
     this.#exchange.cancel(
-      new AppError('interrupted', `Cannot go on with BMC "${this.#address}": its session is being closed`),
+      () => new AppError('interrupted', `Cannot go on with BMC "${this.#address}": its session is being closed`),
     )
     await this.#tail
     if (this.#state === 'active') {
@@ -246,7 +246,7 @@ export class IpmiSession implements AsyncDisposable {
       sessionId: bmcSessionId,
       sequence: this.#sequence,
       payload,
-      iv: randomBytes(16),
+      iv: nextRandom(16),
     })
     return serializeRmcp({ kind: 'ipmi', sequence: NO_ACK_SEQUENCE, body })
   }
