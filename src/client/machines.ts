@@ -74,6 +74,7 @@ export function machineCalls({ ask, octets, channel, jsonLines, logChunks }: Cal
       },
       consoleLog: (machine: string, { follow: isFollowed, sinceMs, tail, signal }: LogQuery = {}) =>
         logChunks(at('machines', machine, 'console/log'), { follow: isFollowed, since: sinceMs, tail }, signal),
+      shell: (machine: string, options: Signalled = {}) => channel(at('machines', machine, 'shell'), {}, options),
       console: (machine: string, { signal, ...query }: ConsoleOptions = {}) =>
         channel(at('machines', machine, 'console'), query, pick(signal)),
     },

@@ -216,6 +216,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     events,
     isOn: config.agentMode,
     kitOf: (arch) => agentKit(kits, arch),
+    guest,
     httpUrl,
     kernelParams: config.kernelParams,
     now,
@@ -357,7 +358,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const tcp =
     config.listen === '' ? {} : { tcp: { ...addressAndPort(config.listen), token: readOrMakeToken(config.tokenFile) } }
   tasks.push(
-    createApiServer({ log, app, containers, exec, logs, machines, console, socketPath: config.socket, ...tcp }),
+    createApiServer({ log, app, containers, exec, logs, machines, agents, console, socketPath: config.socket, ...tcp }),
   )
 
   tasks.push(untilBroken('database', database))
@@ -395,8 +396,12 @@ async function agentKit(kits: Kits, arch: string) {
     if (error instanceof AppError && error.code === 'not_found') return undefined
     throw error
   })
-  if (!kit || !hasAgentMode(kit.manifest)) return undefined
-  return { kernel: await fileAt(kit.kernelPath), initrd: await fileAt(kit.initrdPath) }
+  if (!kit || !hasAgentMode(kit.manifest) || kit.agentToolsPath === undefined) return undefined
+  return {
+    kernel: await fileAt(kit.kernelPath),
+    initrd: await fileAt(kit.initrdPath),
+    tools: await fileAt(kit.agentToolsPath),
+  }
 }
 
 function addressAndPort(text: string): { address: string; port: number } {

@@ -12,6 +12,7 @@ import { register as power } from './machine/power.ts'
 import { register as reboot } from './machine/reboot.ts'
 import { register as rm } from './machine/rm.ts'
 import { register as set } from './machine/set.ts'
+import { register as shell } from './machine/shell.ts'
 import { register as wipe } from './machine/wipe.ts'
 
 export const register: Register = (program, session) => {
@@ -30,6 +31,7 @@ export const register: Register = (program, session) => {
     inventory,
     power,
     reboot,
+    shell,
     wipe,
     bmc,
     console,

@@ -4,12 +4,13 @@ import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:f
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { gunzipSync } from 'node:zlib'
 import { AppError } from '../../base/errors.ts'
 import { quietLog } from '../../base/log.ts'
 import { sampleElf } from '../../formats/elf/sample.ts'
 import { createKits } from '../../services/kits/kits.ts'
 import type { PackageSource } from '../../services/kits/ports.ts'
-import { IPXE_FILES, MEDIA_LOADERS, PROGRAMS } from '../../services/kits/recipe.ts'
+import { AGENT_PROGRAMS, IPXE_FILES, MEDIA_LOADERS, PROGRAMS } from '../../services/kits/recipe.ts'
 import { openKitDirectory } from './directory.ts'
 import { readGuestFiles } from './guest-files.ts'
 import { openBootFile } from './open-boot-file.ts'
@@ -49,10 +50,11 @@ function fakeArchive(kernel = 'kernel'): PackageSource & { fetched: string[] } {
     ],
     ['ipxe', { depends: [], deb: deb(IPXE_FILES.map((name) => [`usr/lib/ipxe/${name}`, name])) }],
   ])
-  for (const { package: name } of PROGRAMS)
+  const programs = [...PROGRAMS, ...AGENT_PROGRAMS]
+  for (const { package: name } of programs)
     packages.set(name, {
       depends: ['libc6'],
-      deb: deb(PROGRAMS.filter((p) => p.package === name).map((p) => [p.from, program])),
+      deb: deb(programs.filter((p) => p.package === name).map((p) => [p.from, program])),
     })
   const loaders = Object.values(MEDIA_LOADERS).flat()
   for (const { package: name } of loaders)
@@ -114,6 +116,16 @@ test('build makes a kit whose digest covers every file; it becomes the default',
   assert.ok(kit.manifest.modulesMissing.includes('tg3') && !kit.manifest.modulesMissing.includes('af_packet'))
   assert.equal((await a.kits.open()).digest, kit.digest)
   assert.equal((await a.kits.open(kit.digest.slice(7, 15))).digest, kit.digest)
+})
+
+test('the programs of the agent are a file of their own, without the libraries that the initrd has', async () => {
+  await using a = await site()
+  const { agentToolsPath, initrdPath } = await a.kits.build()
+  const tools = gunzipSync(await readFile(agentToolsPath!)).toString('latin1')
+  const initrd = (await readFile(initrdPath)).toString('latin1')
+  for (const name of ['tools/ipmi-raw', 'bin/ipmi-raw', 'tools/nvme', 'tools/hdparm'])
+    assert.deepEqual([tools.includes(`${name}\0`), initrd.includes(`${name}\0`)], [true, false], name)
+  assert.deepEqual([tools.includes('tools/libc.so.6\0'), initrd.includes('tools/libc.so.6\0')], [false, true])
 })
 
 test('the same packages give the same digest anywhere; another kernel gives another', async () => {

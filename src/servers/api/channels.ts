@@ -1,7 +1,9 @@
 /** What happens on each channel. */
 import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
+import type { AgentsService } from '../../services/agents/agents.ts'
 import type { ConsoleService } from '../../services/console/console.ts'
+import type { Tty } from '../../services/containers/agent.ts'
 import type { ContainersService } from '../../services/containers/containers.ts'
 import type { ExecService } from '../../services/containers/exec.ts'
 import type { GuestProcess, LogStore, LogStream } from '../../services/containers/ports.ts'
@@ -15,21 +17,32 @@ export interface ChannelDeps {
   readonly exec: ExecService
   readonly logs: LogStore
   readonly machines: MachinesService
+  readonly agents: Pick<AgentsService, 'shell'>
   readonly console: ConsoleService
 }
 
 /** The work of the channel at a path. @throws {AppError} not_found when there is none */
 export function channelAt(deps: ChannelDeps, url: URL): (channel: Channel) => Promise<void> {
   const [, version, room, id = '', name] = url.pathname.split('/').map(decodeURIComponent)
-  if (version === 'v1' && room === 'containers' && name === 'exec') return (channel) => execChannel(deps, channel, id)
+  if (version === 'v1' && room === 'containers' && name === 'exec')
+    return (channel) => processChannel(deps, channel, (start) => startExec(deps.exec, id, start))
   if (version === 'v1' && room === 'containers' && name === 'attach')
     return (channel) => attachChannel(deps, channel, id, url.searchParams)
+  if (version === 'v1' && room === 'machines' && name === 'shell')
+    return (channel) => processChannel(deps, channel, (start) => startShell(deps, id, start))
   if (version === 'v1' && room === 'machines' && name === 'console')
     return (channel) => consoleChannel(deps, channel, id, url.searchParams)
   throw new AppError('not_found', `Cannot open a channel at "${url.pathname}": there is none`)
 }
 
-async function execChannel({ exec, log }: ChannelDeps, channel: Channel, id: string): Promise<void> {
+type Start = Extract<ControlMessage, { type: 'start' }>
+
+/** A program that the client's first message starts. */
+async function processChannel(
+  { log }: ChannelDeps,
+  channel: Channel,
+  start: (message: Start) => Promise<GuestProcess>,
+): Promise<void> {
   const started = Promise.withResolvers<GuestProcess>()
   channel.gone.addEventListener('abort', () =>
     started.reject(new AppError('interrupted', 'Cannot exec: the client has gone')),
@@ -42,7 +55,9 @@ async function execChannel({ exec, log }: ChannelDeps, channel: Channel, id: str
       if (message.type === 'start') {
         if (hasStarted) throw new AppError('invalid', 'Cannot start twice on one channel')
         hasStarted = true
-        started.resolve(await startExec(exec, id, message))
+        const process = await start(message)
+        if (!message.stdin) process.endInput()
+        started.resolve(process)
         return
       }
       const process = await started.promise
@@ -57,25 +72,27 @@ async function execChannel({ exec, log }: ChannelDeps, channel: Channel, id: str
   const code = await process.exit
   if (code === undefined)
     throw new AppError('unreachable', 'Cannot see the end of the command: the connection to the machine was lost')
-  log.debug('exec ended', { id, code })
+  log.debug('exec ended', { code })
   await channel.control({ type: 'exit', code })
 }
 
-async function startExec(
-  exec: ExecService,
-  id: string,
-  message: Extract<ControlMessage, { type: 'start' }>,
-): Promise<GuestProcess> {
-  const tty = { rows: message.rows ?? 24, columns: message.columns ?? 80, term: 'xterm' }
-  const process = await exec.exec(id, {
+async function startExec(exec: ExecService, id: string, message: Start): Promise<GuestProcess> {
+  const tty = ttyOf(message)
+  return exec.exec(id, {
     argv: message.argv,
     env: message.env,
     ...(message.workdir === undefined ? {} : { workdir: message.workdir }),
     ...(message.user === undefined ? {} : { user: message.user }),
-    ...(message.tty ? { tty } : {}),
+    ...(tty ? { tty } : {}),
   })
-  if (!message.stdin) process.endInput()
-  return process
+}
+
+async function startShell({ agents, machines }: ChannelDeps, name: string, message: Start): Promise<GuestProcess> {
+  return agents.shell(await machines.find(name), message.argv, ttyOf(message))
+}
+
+function ttyOf({ tty, rows = 24, columns = 80 }: Start): Tty | undefined {
+  return tty ? { rows, columns, term: 'xterm' } : undefined
 }
 
 async function attachChannel(deps: ChannelDeps, channel: Channel, id: string, params: URLSearchParams): Promise<void> {

@@ -203,5 +203,6 @@ export function machineRoutes(deps: MachineRoutesDeps): OpenAPIHono {
     readOnly: 'true: never write',
     takeOver: 'true: take the console from another session of the BMC, and the writing from another viewer',
   })
+  documentChannel(app, '/machines/{name}/shell', 'A program on a machine that is in the agent', {})
   return app
 }

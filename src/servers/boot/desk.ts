@@ -8,7 +8,7 @@ export type BootFileName = 'kernel' | 'initrd' | RootFileName
 
 export type FileName =
   | { readonly room: 'boot'; readonly token: string; readonly name: BootFileName }
-  | { readonly room: 'agent'; readonly token: string; readonly name: 'kernel' | 'initrd' }
+  | { readonly room: 'agent'; readonly token: string; readonly name: 'kernel' | 'initrd' | 'tools' }
   /** `client`: the address that asks. */
   | { readonly room: 'loader'; readonly name: string; readonly client: string }
 

@@ -129,6 +129,7 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
         return { status: 200, text: await desk.agentOrder(token, from) }
       case 'kernel':
       case 'initrd':
+      case 'tools':
         return found({ room: 'agent', token, name })
       default:
         return notFound()

@@ -7,14 +7,19 @@ import { AppError, WireError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { parseReport, type HardwareReport } from '../../formats/hardware/report.ts'
 import { assignments } from '../../formats/shell/quote.ts'
+import { publicKeyLine } from '../../formats/ssh/keys.ts'
 import type { Arch, Wipe, WipeRequest } from '../../model/machine.ts'
 import type { BootFile } from '../boot/boot.ts'
 import { agentScript } from '../boot/scripts.ts'
+import { sshVariables } from '../boot/spec.ts'
+import type { Tty } from '../containers/agent.ts'
+import type { GuestPort, GuestProcess } from '../containers/ports.ts'
 import type { InventoryStore, MachineStore, StoredMachine } from '../machines/ports.ts'
 import type { EventBus } from '../ports.ts'
 import { createIntake } from './intake.ts'
 import { orderFor } from './orders.ts'
-import type { AgentKitOf } from './ports.ts'
+import { createLogin } from './login.ts'
+import type { AgentKit, AgentKitOf } from './ports.ts'
 import { createWipes } from './wipes.ts'
 import { createSessions, type AgentSession } from './sessions.ts'
 
@@ -26,6 +31,7 @@ export interface AgentsDeps {
   /** Whether machines that nobody has accepted boot the agent. */
   readonly isOn: boolean
   readonly kitOf: AgentKitOf
+  readonly guest: GuestPort
   /** Where machines reach the HTTP server for firmware. */
   readonly httpUrl: string
   readonly kernelParams: readonly string[]
@@ -43,6 +49,7 @@ export function createAgents(deps: AgentsDeps) {
   const keep = createIntake(deps)
   const sessions = createSessions(now)
   const wipes = createWipes(now)
+  const login = createLogin({ guest: deps.guest, sessions })
   /** What firmware said of its architecture, by MAC, the latest last. */
   const sighted = new Map<string, Arch>()
 
@@ -87,7 +94,7 @@ export function createAgents(deps: AgentsDeps) {
     },
 
     /** @throws {AppError} not_found */
-    file(token: string, name: 'kernel' | 'initrd'): BootFile {
+    file(token: string, name: keyof AgentKit): BootFile {
       const session = sessions.peek(token)
       if (!session) throw nothing()
       return session.kit[name]
@@ -95,9 +102,13 @@ export function createAgents(deps: AgentsDeps) {
 
     /** What the initrd is told: that it is the agent. @throws {AppError} not_found */
     async spec(token: string, address: string): Promise<string> {
-      const { mac } = heard(token, address)
-      const machine = await machines.byMac(mac)
-      return assignments({ BB_ID: 'agent', BB_NAME: machine?.name ?? mac, BB_MODE: 'agent' })
+      const session = heard(token, address)
+      const machine = await machines.byMac(session.mac)
+      const { host, client } = sessions.keysOf(session)
+      return assignments({
+        ...{ BB_ID: 'agent', BB_NAME: machine?.name ?? session.mac, BB_MODE: 'agent' },
+        ...sshVariables(host, publicKeyLine(client.publicKey)),
+      })
     },
 
     /** @throws {AppError} not_found; invalid when it is no report; exhausted when too many machines wait to be accepted */
@@ -174,6 +185,20 @@ export function createAgents(deps: AgentsDeps) {
       const { mac } = heard(token, address)
       const text = cause.replace(/[^\x20-\x7e]/g, ' ').slice(0, 500)
       log.warn('the agent failed', { mac, stage: stage.slice(0, 32), cause: text })
+    },
+
+    /**
+     * Runs a program on a machine that is in the agent now, for a person. It ends with its process.
+     * @throws {AppError} conflict where the machine is not in the agent; unreachable, bad_peer
+     */
+    async shell(machine: StoredMachine, argv: readonly string[], tty: Tty | undefined): Promise<GuestProcess> {
+      const process = await login.run(machine, 'open a shell on', ['shell', ...argv], tty)
+      const { id, name } = machine
+      log.info('shell on a machine', { machine: name })
+      await deps.events.publish({
+        ...{ kind: 'machine', action: 'shell', subjectId: id, name, source: 'daemon', attributes: {} },
+      })
+      return process
     },
 
     /** Has a machine that is in the agent now start anew. @returns whether it is there to be told */

@@ -5,6 +5,8 @@ import type { BootFile } from '../boot/boot.ts'
 export interface AgentKit {
   readonly kernel: BootFile
   readonly initrd: BootFile
+  /** Programs that the initrd does without, which the agent fetches. */
+  readonly tools: BootFile
 }
 
 /** The kit for an architecture; undefined where there is none, or one that is older than the agent. */

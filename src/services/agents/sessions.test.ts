@@ -4,7 +4,7 @@ import type { BootFile } from '../boot/boot.ts'
 import { createSessions } from './sessions.ts'
 
 const file: BootFile = { sizeBytes: 0, pieces: () => [] }
-const KIT = { kernel: file, initrd: file }
+const KIT = { kernel: file, initrd: file, tools: file }
 const MINUTE_MS = 60_000
 
 function open() {

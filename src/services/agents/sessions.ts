@@ -1,6 +1,7 @@
 /** Machines in the agent, in memory: who boots it anew is here anew. */
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../base/clock.ts'
+import { generateKey, type Ed25519Key } from '../../formats/ssh/keys.ts'
 import type { AgentKit } from './ports.ts'
 
 /** One boot of the agent. Its token opens the kit's files and the machine's own reports and orders, and no secret of anybody. */
@@ -10,6 +11,8 @@ export interface AgentSession {
   /** By which the machine asked for its script. */
   readonly mac: string
   readonly kit: AgentKit
+  /** Of its SSH server, and of who logs in there: made when the machine asks for its orders, and gone with the session. */
+  keys?: { readonly host: Ed25519Key; readonly client: Ed25519Key }
   /** The first address that spoke with the token; nobody else may. */
   address?: string
   /** When it was last heard of, milliseconds since the epoch. */
@@ -60,6 +63,11 @@ export function createSessions(now: Now) {
       if (!session || (session.address ??= address) !== address) return undefined
       session.seenAt = now()
       return session
+    },
+
+    /** Its keys: those that it was told of. */
+    keysOf(session: AgentSession): NonNullable<AgentSession['keys']> {
+      return (session.keys ??= { host: generateKey(), client: generateKey() })
     },
 
     /** The session of a machine that is in the agent: heard of within so many milliseconds. */

@@ -4,7 +4,7 @@
  */
 import { fromHex } from '../../base/bytes.ts'
 import { assignments, quoteWords } from '../../formats/shell/quote.ts'
-import { dropbearPrivateKey } from '../../formats/ssh/keys.ts'
+import { dropbearPrivateKey, type Ed25519Key } from '../../formats/ssh/keys.ts'
 import type { Container } from '../../model/container.ts'
 import type { Boot } from './ports.ts'
 
@@ -30,7 +30,7 @@ export interface SpecParts {
 
 export function renderSpec(container: Container, boot: Boot, { workload, root }: SpecParts): string {
   const { options } = container
-  const hostKey = dropbearPrivateKey({ seed: fromHex(boot.hostKeySeed), publicKey: fromHex(boot.hostKeyPublic) })
+  const hostKey = { seed: fromHex(boot.hostKeySeed), publicKey: fromHex(boot.hostKeyPublic) }
   return assignments({
     BB_ID: container.id,
     BB_NAME: container.name,
@@ -46,10 +46,17 @@ export function renderSpec(container: Container, boot: Boot, { workload, root }:
     BB_GROUPS: workload.groups.join(','),
     BB_ARGV: quoteWords(workload.argv),
     BB_ENV: quoteWords(withHostname(workload.env, container)),
-    BB_SSH_PORT: String(AGENT_PORT),
-    BB_SSH_HOST_KEY: Buffer.from(hostKey).toString('base64'),
-    BB_SSH_AUTHORIZED: boot.clientPublic,
+    ...sshVariables(hostKey, boot.clientPublic),
   })
+}
+
+/** Who the machine's SSH server is, and who may log in. @param clientPublic a line of authorized_keys */
+export function sshVariables(hostKey: Ed25519Key, clientPublic: string) {
+  return {
+    BB_SSH_PORT: String(AGENT_PORT),
+    BB_SSH_HOST_KEY: Buffer.from(dropbearPrivateKey(hostKey)).toString('base64'),
+    BB_SSH_AUTHORIZED: clientPublic,
+  }
 }
 
 /** As docker: the first twelve digits of the id, unless a name was asked for. */

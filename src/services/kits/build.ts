@@ -1,15 +1,17 @@
 /** Puts a kit together from packages: kernel, initrd, iPXE, loaders of media. Everything in memory; the caller writes it down. */
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
-import { constants, zstdCompressSync } from 'node:zlib'
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
 import { AppError } from '../../base/errors.ts'
 import { cpioArchive, type CpioEntry } from '../../formats/cpio/archive.ts'
 import { moduleName, parseModule } from '../../formats/elf/modinfo.ts'
 import { moduleClosure, moduleIndexes, neededBy, type FoundModule } from './modules.ts'
 import type { Arch } from '../../model/machine.ts'
-import { createPackageTrees, fileOf, sharedLibraries, type PackageTree, type PackageTrees } from './packages.ts'
+import { createPackageTrees, fileOf, type PackageTree, type PackageTrees } from './packages.ts'
 import type { GuestFile, Inflate, PackageInfo, PackageSource } from './ports.ts'
+import { link, loaderLinks, programEntries, programFiles } from './programs.ts'
 import {
+  AGENT_PROGRAMS,
   IPXE_FILES,
   kernelPackage,
   MEDIA_LOADERS,
@@ -73,7 +75,7 @@ export type BuildProgress = (step: string) => void
 /** The digest of everything that decides a kit's bytes, without fetching a package. */
 export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: AbortSignal): Promise<string> {
   const loaders = MEDIA_LOADERS[deps.architecture]
-  const programs = new Set([...PROGRAMS, ...loaders].map((p) => p.package))
+  const programs = new Set([...PROGRAMS, ...AGENT_PROGRAMS, ...loaders].map((p) => p.package))
   const names = [kernelPackage(recipe.flavour, deps.architecture), ...programs, 'ipxe']
   const packages: PackageInfo[] = []
   // Libraries come from what these packages depend on; two levels cover every library of a kit.
@@ -95,6 +97,7 @@ export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: 
       deps.architecture,
       recipe,
       PROGRAMS,
+      AGENT_PROGRAMS,
       IPXE_FILES,
       loaders,
       moduleNames(deps.architecture),
@@ -120,19 +123,23 @@ export async function buildKit(
   progress(`modules of Linux ${kernel.release}`)
   const wanted = moduleNames(deps.architecture)
   const modules = await kernelModules(image, kernel.release, wanted, deps.inflateXz, signal)
-  const programs = await programEntries(trees, signal)
+  const tools = await programFiles(trees, PROGRAMS, signal)
+  if (!tools.loader) throw new AppError('bad_peer', 'Cannot build a kit: no program in it names a dynamic loader')
+  const agentTools = await programFiles(trees, AGENT_PROGRAMS, signal)
   progress('initrd')
   const entries = [
     ...skeletonEntries(),
-    ...programs,
+    ...programEntries(tools),
+    ...loaderLinks(tools.loader),
     ...deps.guest,
     ...moduleEntries(image, kernel.release, modules.found, recipe.moduleCompression),
   ]
-  const cpio = cpioArchive(entries.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
+  const cpio = archive(entries)
   const ipxe = await trees.tree('ipxe', signal)
   const files = new Map<string, Uint8Array>([
     ['kernel', kernel.bytes],
     ['initrd', recipe.initrdCompression === 'zstd' ? packZstd(cpio) : cpio],
+    ['agent-tools', packGzip(archive(programEntries(agentTools, new Set(tools.libraries.keys()))))],
     ...IPXE_FILES.map((name) => [`ipxe/${name}`, fileOf(ipxe, `usr/lib/ipxe/${name}`)] as const),
   ])
   for (const { package: name, from } of MEDIA_LOADERS[deps.architecture])
@@ -209,35 +216,6 @@ function modulesRoot(image: PackageTree, release: string): string {
   return image.entries.has(`usr/${root}modules.builtin`) ? `usr/${root}` : root
 }
 
-async function programEntries(trees: PackageTrees, signal?: AbortSignal): Promise<CpioEntry[]> {
-  const programs = await Promise.all(
-    PROGRAMS.map(async (program) => {
-      const tree = await trees.tree(program.package, signal)
-      return { name: program.from.slice(program.from.lastIndexOf('/') + 1), tree, bytes: fileOf(tree, program.from) }
-    }),
-  )
-  const { libraries, interpreter } = await sharedLibraries(programs, trees, signal)
-  if (!interpreter) throw new AppError('bad_peer', 'Cannot build a kit: no program in it names a dynamic loader')
-  const loader = interpreter.slice(interpreter.lastIndexOf('/') + 1)
-  const tool = (name: string, bytes: Uint8Array): CpioEntry => ({
-    path: `tools/${name}`,
-    kind: 'file',
-    mode: 0o755,
-    bytes,
-  })
-  return [
-    ...programs.map(({ name, bytes }) => tool(name, bytes)),
-    ...[...libraries].map(([soname, bytes]) => tool(soname, bytes)),
-    link('tools/ld.so', loader),
-    link(interpreter.slice(1), `/tools/${loader}`),
-    // The loader's own search path has /lib; programs find their libraries there without a cache.
-    ...[...libraries.keys()]
-      .filter((soname) => soname !== loader)
-      .map((soname) => link(`lib/${soname}`, `/tools/${soname}`)),
-    ...programs.filter(({ name }) => name !== 'busybox').map(({ name }) => link(`bin/${name}`, `/tools/${name}`)),
-  ]
-}
-
 function moduleEntries(
   image: PackageTree,
   release: string,
@@ -278,8 +256,13 @@ function directory(path: string): CpioEntry {
   return { kind: 'directory', path }
 }
 
-function link(path: string, target: string): CpioEntry {
-  return { kind: 'symlink', path, target }
+function archive(entries: readonly CpioEntry[]): Uint8Array {
+  return cpioArchive(entries.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
+}
+
+/** Which busybox unpacks. */
+function packGzip(bytes: Uint8Array): Uint8Array {
+  return gzipSync(bytes, { level: 9 })
 }
 
 /** Level 19: a kit is packed once and unpacked at every boot. */

@@ -25,6 +25,8 @@ export interface Kit {
   readonly createdAt: number
   readonly kernelPath: string
   readonly initrdPath: string
+  /** Programs of the agent, a cpio archive in gzip; absent in a kit of an older recipe. */
+  readonly agentToolsPath?: string
   /** Name, e.g. `snponly.efi`, to path. */
   readonly ipxe: ReadonlyMap<string, string>
   /** The same of what firmware starts from a medium, e.g. `isolinux.bin`; empty in a kit of an older recipe. */
@@ -202,6 +204,7 @@ function kitOf({ hex, manifest: bytes, createdAt }: KeptKit, store: KitStore): K
     createdAt,
     kernelPath: store.pathOf(hex, 'kernel'),
     initrdPath: store.pathOf(hex, 'initrd'),
+    ...(Object.hasOwn(manifest.files, 'agent-tools') ? { agentToolsPath: store.pathOf(hex, 'agent-tools') } : {}),
     ipxe: below('ipxe/'),
     media: below('media/'),
   }

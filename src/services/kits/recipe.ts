@@ -3,7 +3,7 @@ import type { Arch } from '../../model/machine.ts'
 
 export const SUITE = 'trixie'
 /** Raised when the way a kit is put together changes, so that an older kit is not taken for the same. */
-export const RECIPE_VERSION = 4
+export const RECIPE_VERSION = 5
 
 export const FLAVOURS = {
   full: { kernel: 'linux-image-', means: 'every driver: physical machines' },
@@ -27,6 +27,16 @@ export const PROGRAMS = [
   { package: 'util-linux', from: 'usr/bin/fallocate' },
   { package: 'bsdutils', from: 'usr/bin/script' },
   { package: 'dmsetup', from: 'usr/sbin/dmsetup' },
+] as const
+
+/**
+ * Programs that only the agent needs: what speaks to the BMC from inside the machine, and to disks about erasing themselves. They and
+ * the libraries that the initrd does not have are a file of their own, which the agent fetches, so that containers start without them.
+ */
+export const AGENT_PROGRAMS = [
+  { package: 'freeipmi-tools', from: 'usr/sbin/ipmi-raw' },
+  { package: 'hdparm', from: 'usr/sbin/hdparm' },
+  { package: 'nvme-cli', from: 'usr/sbin/nvme' },
 ] as const
 
 /** Files of the package `ipxe` that a kit offers to firmware, by the name that boot services ask for. */

@@ -23,8 +23,8 @@ export function rootfsKindsOf({
   return new Set(kinds.filter(([, modules]) => !modules.some((name) => missing.has(name))).map(([kind]) => kind))
 }
 
-/** Since this recipe the initrd reports hardware and waits for orders where it has no container to run. */
-const RECIPE_OF_AGENT = 4
+/** Since this recipe the initrd reports hardware, lets the server in, and waits for orders where it has no container to run. */
+const RECIPE_OF_AGENT = 5
 
 export function hasAgentMode({ recipe }: Pick<KitManifest, 'recipe'>): boolean {
   return recipe >= RECIPE_OF_AGENT
