@@ -134,8 +134,11 @@ export type MachineChange = z.infer<typeof machineChange>
 export const acceptRequest = z.object({ name: name.exactOptional().describe('what it is called from now on') }).strict()
 export type AcceptRequest = z.infer<typeof acceptRequest>
 
-/** `fast`: where partition tables, file systems and volume managers begin and end; `zeroes`: every byte. Both are read back. */
-export const wipeMethod = z.enum(['fast', 'zeroes'])
+/**
+ * `fast`: where partition tables, file systems and volume managers begin and end; `zeroes`: every byte; `secure-erase`: the disk itself, with
+ * what it keeps aside. All are read back.
+ */
+export const wipeMethod = z.enum(['fast', 'zeroes', 'secure-erase'])
 export type WipeMethod = z.infer<typeof wipeMethod>
 
 export const wipeRequest = z
@@ -155,6 +158,7 @@ export const wipe = z.object({
   method: wipeMethod,
   state: z.enum(['waiting', 'running', 'done', 'failed']),
   cause: z.string().optional().describe('why it failed'),
+  verified: z.string().optional().describe('what was read back'),
   askedAt: z.int().describe('milliseconds since the epoch'),
   endedAt: z.int().optional(),
 })

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
@@ -37,7 +37,12 @@ suite('wipe', { skip }, () => {
     copyFileSync(busybox, join(root, 'bin/busybox'))
     execFileSync(join(root, 'bin/busybox'), ['--install', '-s', join(root, 'bin')])
     execFileSync('sh', ['-c', `cd ${root}/bin && for a in *; do [ $a = busybox ] || ln -sf busybox $a; done`])
-    copyFileSync(join(import.meta.dirname, '../../guest/lib/wipe'), join(root, 'lib/bareboat/wipe'))
+    for (const script of ['wipe', 'wipe-secure'])
+      copyFileSync(join(import.meta.dirname, '../../guest/lib', script), join(root, 'lib/bareboat', script))
+    // The agent's own root, where its programs are.
+    for (const folder of ['bin', 'tools', 'dev']) mkdirSync(join(root, 'bb', folder), { recursive: true })
+    copyFileSync(busybox, join(root, 'bb/bin/busybox'))
+    for (const applet of ['sh', 'dd', 'cat']) symlinkSync('busybox', join(root, 'bb/bin', applet))
   })
   after(() => {
     for (const loop of loops) spawnSync('losetup', ['-d', loop])
@@ -65,15 +70,17 @@ suite('wipe', { skip }, () => {
   function wipe(
     method: string,
     { bytes, serial }: { bytes: number; serial: string },
-    disks: readonly { name: string; bytes: number; serial: string }[],
+    disks: readonly { name: string; bytes: number; serial: string; transport?: string }[],
   ) {
     const lines = disks.map(
-      (each) => `disk\tname=${each.name}\tbytes=${each.bytes}\tserial=${each.serial}\tremovable=0`,
+      (each) =>
+        `disk\tname=${each.name}\tbytes=${each.bytes}\tserial=${each.serial}\ttransport=${each.transport ?? 'virtio'}`,
     )
     writeFileSync(join(root, 'lib/bareboat/hardware'), `#!/bin/sh\ncat <<'END'\n${lines.join('\n')}\nEND\n`, {
       mode: 0o755,
     })
     const inside = `for place in dev sys proc; do mount --rbind /$place ${root}/$place; done
+      mount --rbind /dev ${root}/bb/dev
       exec chroot ${root} /bin/sh /lib/bareboat/wipe "$@"`
     const { status, stdout, stderr } = spawnSync(
       'unshare',
@@ -86,7 +93,11 @@ suite('wipe', { skip }, () => {
   test('fast: both ends and the start of each partition are zero, and nothing else is touched', () => {
     const { file, name, content } = disk(131_072)
     const one = { name, bytes: content.length, serial: 'a serial\\n with 2 words' }
-    assert.deepEqual(wipe('fast', one, [one]), { status: 0, said: '', stderr: '' })
+    assert.deepEqual(wipe('fast', one, [one]), {
+      status: 0,
+      said: 'all that was overwritten read back as zeros',
+      stderr: '',
+    })
     for (const [from, count] of [
       [0, EDGE],
       [PARTITION.from, START],
@@ -103,7 +114,11 @@ suite('wipe', { skip }, () => {
     test(`${method} of ${sectors} sectors: every byte is zero`, () => {
       const { file, name, content } = disk(sectors)
       const one = { name, bytes: content.length, serial: 'S1' }
-      assert.deepEqual(wipe(method, one, [{ ...one, serial: 'S10' }, one]), { status: 0, said: '', stderr: '' })
+      assert.deepEqual(wipe(method, one, [{ ...one, serial: 'S10' }, one]), {
+        status: 0,
+        said: 'all that was overwritten read back as zeros',
+        stderr: '',
+      })
       assert.ok(readFileSync(file).equals(Buffer.alloc(content.length)))
     })
 
@@ -138,5 +153,97 @@ suite('wipe', { skip }, () => {
     } finally {
       execFileSync('umount', [place])
     }
+  })
+
+  /** A program of the agent that notes what it is asked, answers what a disk says of itself, and erases with `erase`. */
+  function standIn(name: string, says: string, erase: string): { asked(): string[] } {
+    const path = join(root, 'bb/tools', name)
+    const noted = join(root, 'bb/asked')
+    rmSync(noted, { force: true })
+    writeFileSync(join(root, 'bb/says'), says)
+    const script = `#!/bin/sh
+      echo "$*" >>/asked
+      for last; do :; done
+      case "$*" in
+        -I* | id-ctrl*) cat /says ;;
+        *--security-erase* | format*) ${erase} ;;
+      esac`
+    writeFileSync(path, script, { mode: 0o755 })
+    return { asked: () => readFileSync(noted, 'utf8').trimEnd().split('\n') }
+  }
+  const fill = (word: string) =>
+    `/bin/busybox yes ${word} | dd of="$last" bs=1048576 count=2097152 iflag=count_bytes,fullblock 2>/dev/null`
+  const ZEROS = 'dd if=/dev/zero of="$last" bs=1048576 count=2 2>/dev/null'
+  /** hdparm 9.65 -I of a SATA disk, its part on security. */
+  const ataSecurity = (...words: string[]) =>
+    `\nATA device, with non-removable media\nSecurity: \n\tMaster password revision code = 65534\n${words.map((word) => `\t${word}\n`).join('')}\t2min for SECURITY ERASE UNIT.\nChecksum: correct\n`
+  const GOOD = ['\tsupported', 'not\tenabled', 'not\tlocked', 'not\tfrozen', 'not\texpired: security count']
+
+  test('secure-erase of a SATA disk: a password is set, the disk erases itself, and is read back', () => {
+    const { file, name, content } = disk(4096)
+    const one = { name, bytes: content.length, serial: 'S1', transport: 'sata' }
+    const hdparm = standIn('hdparm', ataSecurity(...GOOD, '\tsupported: enhanced erase'), ZEROS)
+    assert.deepEqual(wipe('secure-erase', one, [one]), {
+      status: 0,
+      said: 'the whole disk read back as zeros',
+      stderr: '',
+    })
+    assert.deepEqual(hdparm.asked(), [
+      `-I /dev/${name}`,
+      `--user-master u --security-set-pass bareboat /dev/${name}`,
+      `--user-master u --security-erase-enhanced bareboat /dev/${name}`,
+    ])
+    assert.ok(readFileSync(file).equals(Buffer.alloc(content.length)))
+  })
+
+  for (const { name: what, words, said } of [
+    { name: 'offers none', words: ['not\tsupported'], said: /does not offer to erase itself \(ATA Security\)/ },
+    {
+      name: 'is frozen',
+      words: ['\tsupported', 'not\tenabled', '\tfrozen'],
+      said: /firmware of the machine has frozen/,
+    },
+    { name: 'has a password', words: ['\tsupported', '\tenabled', 'not\tfrozen'], said: /somebody has set/ },
+  ])
+    test(`secure-erase of a SATA disk that ${what} is refused, and nothing is asked of it`, () => {
+      const { file, name, content } = disk(4096)
+      const one = { name, bytes: content.length, serial: 'S1', transport: 'sata' }
+      const hdparm = standIn('hdparm', ataSecurity(...words), ZEROS)
+      const ran = wipe('secure-erase', one, [one])
+      assert.equal(ran.status, 1)
+      assert.match(ran.said!, said)
+      assert.deepEqual(hdparm.asked(), [`-I /dev/${name}`])
+      assert.ok(readFileSync(file).equals(content))
+    })
+
+  test('secure-erase of an NVMe disk: what it offers is read first; what changed its key is told apart from zeros', () => {
+    const { name, content } = disk(4096)
+    const one = { name, bytes: content.length, serial: 'S1', transport: 'nvme' }
+    standIn('nvme', 'oacs      : 0\nfna       : 0\n', ZEROS)
+    assert.match(wipe('secure-erase', one, [one]).said!, /does not offer to erase itself \(NVMe Format NVM\)/)
+    const nvme = standIn(
+      'nvme',
+      'oacs      : 0x2\nfna       : 0x4\n',
+      fill('garbage').replace('"$last"', `/dev/${name}`),
+    )
+    assert.match(wipe('secure-erase', one, [one]).said!, /^the whole disk read back as something else than before/)
+    assert.equal(nvme.asked().at(-1), `format /dev/${name} --ses=1 --force`)
+  })
+
+  test('secure-erase: a disk that says that it is done, and is not, is found out', () => {
+    const { name, content } = disk(4096)
+    const one = { name, bytes: content.length, serial: 'S1', transport: 'nvme' }
+    standIn('nvme', 'oacs      : 0x2\nfna       : 0\n', ':')
+    const ran = wipe('secure-erase', one, [one])
+    assert.deepEqual([ran.status, ran.said], [1, 'it said that it erased itself, and what was there is still there'])
+  })
+
+  test('secure-erase of a disk of another kind that offers nothing is refused', () => {
+    const { file, name, content } = disk(4096)
+    const one = { name, bytes: content.length, serial: 'S1' }
+    const ran = wipe('secure-erase', one, [one])
+    assert.equal(ran.status, 1)
+    assert.match(ran.said!, /^it does not offer to erase itself \(secure discard: /)
+    assert.ok(readFileSync(file).equals(content))
   })
 })

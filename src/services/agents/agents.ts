@@ -61,11 +61,15 @@ export function createAgents(deps: AgentsDeps) {
   }
 
   async function tell(action: string, { id, name }: StoredMachine, wipe: Wipe): Promise<void> {
-    const { serial, method, cause } = wipe
-    log.info('disk of a machine', { action, machine: name, serial, method, cause })
+    const { serial, method, cause, verified } = wipe
+    log.info('disk of a machine', { action, machine: name, serial, method, cause, verified })
     await deps.events.publish({
       ...{ kind: 'machine', action, subjectId: id, name, source: cause === undefined ? 'daemon' : 'guest' },
-      attributes: { serial, method, ...(cause === undefined ? {} : { cause }) },
+      attributes: {
+        ...{ serial, method },
+        ...(cause === undefined ? {} : { cause }),
+        ...(verified === undefined ? {} : { verified }),
+      },
     })
   }
 
@@ -165,7 +169,7 @@ export function createAgents(deps: AgentsDeps) {
         throw new AppError('conflict', `Cannot ${doing} machine "${machine.name}": a disk of it is being wiped`)
     },
 
-    /** How the wipe of a disk ended: `ok`, or `failed` and why. @throws {AppError} not_found, invalid */
+    /** How the wipe of a disk ended: `ok` and what was read back, or `failed` and why. @throws {AppError} not_found, invalid */
     async wiped(token: string, address: string, wipeId: string, text: string): Promise<void> {
       const { machineId = '' } = heard(token, address)
       const [word, ...rest] = text.trimEnd().split('\n')
@@ -175,7 +179,8 @@ export function createAgents(deps: AgentsDeps) {
         .join(' ')
         .replace(/[^\x20-\x7e]/g, ' ')
         .slice(0, 500)
-      const ended = wipes.end(machineId, wipeId, word === 'ok' ? undefined : why || 'the machine gave no cause')
+      const result = word === 'ok' ? { verified: why || undefined } : { cause: why || 'the machine gave no cause' }
+      const ended = wipes.end(machineId, wipeId, result)
       const machine = await machines.byId(machineId)
       if (ended && machine) await tell(word === 'ok' ? 'wiped' : 'wipe-failed', machine, ended)
     },

@@ -40,17 +40,17 @@ test('wipes: one after the other; the order for one is repeated until its end is
   assert.equal(wipes.next('m')!.id, first!.id)
   assert.equal(wipes.next('m')!.id, first!.id)
   assert.throws(() => ask(wipes, ['S2']), /a disk of it is being wiped/)
-  assert.equal(wipes.end('another', first!.id, undefined), undefined)
-  assert.equal(wipes.end('m', first!.id, undefined)!.state, 'done')
-  assert.equal(wipes.end('m', first!.id, 'late'), undefined)
+  assert.equal(wipes.end('another', first!.id, { verified: undefined }), undefined)
+  assert.equal(wipes.end('m', first!.id, { verified: 'all zeros' })!.state, 'done')
+  assert.equal(wipes.end('m', first!.id, { cause: 'late' }), undefined)
   assert.equal(wipes.next('m')!.id, second!.id)
-  wipes.end('m', second!.id, 'cannot write: I/O error')
+  wipes.end('m', second!.id, { cause: 'cannot write: I/O error' })
   assert.equal(wipes.next('m'), undefined)
   assert.deepEqual(
-    wipes.of('m').map(({ state, cause, endedAt }) => [state, cause, endedAt]),
+    wipes.of('m').map(({ state, cause, verified, endedAt }) => [state, cause, verified, endedAt]),
     [
-      ['done', undefined, 7],
-      ['failed', 'cannot write: I/O error', 7],
+      ['done', undefined, 'all zeros', 7],
+      ['failed', 'cannot write: I/O error', undefined, 7],
     ],
   )
 })

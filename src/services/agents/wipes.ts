@@ -61,14 +61,20 @@ export function createWipes(now: Now) {
       return wipe
     },
 
-    /** @param cause why it failed; undefined where everything read back as zeros  @returns undefined where it is none of the machine's, or over */
-    end(machineId: string, wipeId: string, cause: string | undefined): Wipe | undefined {
+    /** @returns undefined where it is none of the machine's, or over */
+    end(
+      machineId: string,
+      wipeId: string,
+      result: { readonly verified: string | undefined } | { readonly cause: string },
+    ): Wipe | undefined {
       const wipe = wipes.get(wipeId)
       if (!wipe || wipe.machineId !== machineId || isOver(wipe)) return undefined
       const ended: Wipe = {
         ...wipe,
         endedAt: now(),
-        ...(cause === undefined ? { state: 'done' } : { state: 'failed', cause }),
+        ...('cause' in result
+          ? { state: 'failed', cause: result.cause }
+          : { state: 'done', ...(result.verified === undefined ? {} : { verified: result.verified }) }),
       }
       wipes.set(wipeId, ended)
       return ended
@@ -82,7 +88,7 @@ export function createWipes(now: Now) {
           wipe.state === 'waiting'
             ? 'the machine left the agent before it was begun'
             : 'the machine was not heard of any more; what is on the disk is not known'
-        return this.end(machineId, wipe.id, cause)!
+        return this.end(machineId, wipe.id, { cause })!
       })
     },
   }

@@ -12,6 +12,7 @@ interface Flags {
   disk: string[]
   fast?: boolean
   zeroes?: boolean
+  secureErase?: boolean
   confirm?: string
   json?: boolean
 }
@@ -21,7 +22,7 @@ const ASK_EVERY_MS = 1000
 export const register: Register = (program, session) =>
   program
     .command('wipe')
-    .summary('overwrite disks of a machine with zeros')
+    .summary('wipe disks of a machine')
     .description(
       'Has the agent of a machine overwrite disks, one after the other, and read them back; waits until that is over. Nothing may be started on the machine: it is cordoned, or not accepted. Its name has to be typed in confirmation.',
     )
@@ -29,18 +30,25 @@ export const register: Register = (program, session) =>
     .option('--disk <serial>', 'serial number of a disk, as `machine inventory` shows it (repeatable)', collect, [])
     .option('--fast', 'only where partition tables, file systems and volume managers begin and end (the default)')
     .option('--zeroes', 'every byte of the disk, which takes hours')
+    .option('--secure-erase', 'the disk erases itself, with what it keeps aside; refused where it does not offer that')
     .option('--confirm <name>', 'the name of the machine, for scripts that cannot type it')
     .option(...JSON_OPTION)
     .addHelpText('after', example('bareboat machine wipe rack1-07 --disk WD-WMC1T0123456 --disk S4YPNX0R'))
     .action(async (reference: string, flags: Flags) => {
       if (flags.disk.length === 0)
         throw new AppError('invalid', `Cannot wipe disks of "${reference}": name each one with --disk SERIAL`)
-      if (flags.fast === true && flags.zeroes === true)
-        throw new AppError('invalid', `Cannot wipe disks of "${reference}": --fast and --zeroes exclude each other`)
+      const methods = (['fast', 'zeroes', 'secure-erase'] as const).filter(
+        (each) => flags[each === 'secure-erase' ? 'secureErase' : each] === true,
+      )
+      if (methods.length > 1)
+        throw new AppError(
+          'invalid',
+          `Cannot wipe disks of "${reference}": ${methods.map((each) => `--${each}`).join(' and ')} exclude each other`,
+        )
       const { machines } = session.client()
       const options = { signal: session.signal }
       const { name } = await machines.inspect(reference, options)
-      const method: WipeMethod = flags.zeroes === true ? 'zeroes' : 'fast'
+      const method: WipeMethod = methods[0] ?? 'fast'
       const confirm = flags.confirm ?? (await typedName(session, name, flags.disk, method))
       const asked = await machines.wipe(name, { disks: flags.disk, method, confirm }, options)
       const ended = await untilEnded(session, name, new Set(asked.map(({ id }) => id)))
@@ -48,7 +56,11 @@ export const register: Register = (program, session) =>
       for (const wipe of ended) {
         if (wipe.state === 'failed')
           session.complain(new AppError('bad_peer', `Cannot wipe disk "${wipe.serial}" of "${name}": ${wipe.cause}`))
-        else if (flags.json !== true) await session.printLines([wipe.serial])
+        else if (flags.json !== true) {
+          if (wipe.method === 'secure-erase' && wipe.verified !== undefined)
+            session.note(`${printable(wipe.serial)}: ${printable(wipe.verified)}`)
+          await session.printLines([wipe.serial])
+        }
       }
     })
 
@@ -67,7 +79,7 @@ async function typedName(
     return `  ${printable([serial, disk?.name, size, disk?.model].filter((part) => part !== undefined).join('  '))}`
   })
   const question = [
-    `${method === 'zeroes' ? 'Every byte of' : 'What is on'} these disks of ${name} will be lost:`,
+    `${method === 'fast' ? 'What is on' : 'Every byte of'} these disks of ${name} will be lost:`,
     ...lines,
     'Type the name of the machine to go on: ',
   ]
