@@ -1,7 +1,17 @@
 /** Calls of the API about machines: what they are, how they are found and grouped, power, console, BMCs. */
 import type { Readable } from 'node:stream'
 import type { PowerAnswer, RebootAnswer } from '../model/api.ts'
-import type { BmcFinding, BmcFru, BmcInfo, BmcSel, BmcSensor, BmcUser, IdentifyRequest } from '../model/bmc.ts'
+import type {
+  BmcFinding,
+  BmcFru,
+  BmcInfo,
+  BmcSel,
+  BmcSensor,
+  BmcSetupAnswer,
+  BmcSetupRequest,
+  BmcUser,
+  IdentifyRequest,
+} from '../model/bmc.ts'
 import type {
   CrawlRequest,
   CrawlResult,
@@ -69,6 +79,8 @@ export function machineCalls({ ask, octets, channel, jsonLines, logChunks }: Cal
           ask<void>('POST', at('machines', machine, 'bmc/identify'), { json, ...options }),
         users: async (machine: string, options: Signalled = {}) =>
           (await ask<{ users: BmcUser[] }>('GET', at('machines', machine, 'bmc/users'), options)).users,
+        setup: (machine: string, json: Partial<BmcSetupRequest>, options: Signalled = {}) =>
+          ask<BmcSetupAnswer>('POST', at('machines', machine, 'bmc/setup'), { json, ...options }),
         check: async (machine: string, options: Signalled = {}) =>
           (await ask<{ findings: BmcFinding[] }>('GET', at('machines', machine, 'bmc/check'), options)).findings,
       },

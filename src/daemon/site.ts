@@ -7,6 +7,7 @@ import type { Log } from '../base/log.ts'
 import { runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
 import { SessionBudget } from '../drivers/bmc/ipmi/session-budget.ts'
+import { openInbandBmc } from '../drivers/bmc/ipmi/inband/inband-bmc.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { contentOf, fileAt, readPaths } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
@@ -26,6 +27,7 @@ import { presenceOf } from '../drivers/presence/presence.ts'
 import { readNodesInThread } from '../drivers/nodes/thread.ts'
 import { createPacker } from '../drivers/export/packer.ts'
 import { createGuestPort } from '../drivers/ssh/guest.ts'
+import { createBmcSetupStore } from '../drivers/store/sqlite/bmc-setups.ts'
 import { createBootStore } from '../drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../drivers/store/sqlite/containers.ts'
 import { openSqlite } from '../drivers/store/sqlite/database.ts'
@@ -217,6 +219,12 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     isOn: config.agentMode,
     kitOf: (arch) => agentKit(kits, arch),
     guest,
+    openInband: openInbandBmc,
+    setups: createBmcSetupStore(database.db, secrets, now),
+    logIn: async ({ bmc, name, macs }, password, signal) => {
+      await using port = openBmc(bmc!, password, log.with({ machine: name }), { budget: bmcSessions, macs })
+      await port.status(signal)
+    },
     httpUrl,
     kernelParams: config.kernelParams,
     now,

@@ -130,3 +130,27 @@ export const identifyRequest = z
   })
   .strict()
 export type IdentifyRequest = z.infer<typeof identifyRequest>
+
+export const bmcSetupRequest = z
+  .object({
+    user: z
+      .string()
+      .regex(/^[A-Za-z][A-Za-z0-9_-]{0,15}$/, 'is not a user of a BMC: a letter, then up to 15 letters, digits, _ or -')
+      .default('bareboat'),
+    privilege: z.enum(['operator', 'administrator']).default('administrator'),
+    rotate: z.boolean().default(false).describe('a new password for the user that was set up before'),
+    replace: z.boolean().default(false).describe('in place of the BMC URL that the machine has'),
+  })
+  .strict()
+export type BmcSetupRequest = z.infer<typeof bmcSetupRequest>
+
+export const bmcSetupAnswer = z.object({
+  outcome: z
+    .enum(['created', 'rotated', 'mended', 'unchanged'])
+    .describe('mended: its rights or its address were not as they should be'),
+  user: z.string(),
+  userId: z.int(),
+  privilege: z.string(),
+  bmc: z.string().describe("the machine's BMC URL now"),
+})
+export type BmcSetupAnswer = z.infer<typeof bmcSetupAnswer>

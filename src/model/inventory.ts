@@ -3,6 +3,7 @@
  * What a source does not say is absent, and a note says so in words where a person would miss it: nothing is guessed.
  */
 import { z } from 'zod'
+import { bmcUser } from './bmc.ts'
 import { mac, systemUuid } from './machine.ts'
 
 /** The longest text that a part may carry; sources cut what is longer. */
@@ -37,6 +38,19 @@ export const inventorySystem = z.object({
 })
 export type InventorySystem = z.infer<typeof inventorySystem>
 
+/** How a BMC is on one of its networks. */
+export const inventoryLan = z.object({
+  channel: z.int().min(0).max(15),
+  ip: z.ipv4().optional(),
+  netmask: z.ipv4().optional(),
+  gateway: z.ipv4().optional(),
+  mac: mac.optional(),
+  vlan: z.int().min(0).max(4095).optional(),
+  port: z.int().min(1).max(65_535).optional().describe('for IPMI, where it is not 623'),
+  ipv6: z.array(z.ipv6()).max(16).default([]),
+})
+export type InventoryLan = z.infer<typeof inventoryLan>
+
 export const inventoryBmc = z.object({
   manufacturer: text.optional(),
   model: text.optional(),
@@ -46,6 +60,8 @@ export const inventoryBmc = z.object({
   mac: mac.optional(),
   ip: z.union([z.ipv4(), z.ipv6()]).optional(),
   url: text.optional().describe('path of the resource on the BMC: /redfish/v1/Managers/1'),
+  lans: z.array(inventoryLan).max(16).optional().describe('as the BMC itself says, asked from inside the machine'),
+  users: z.array(bmcUser).max(64).optional().describe('who may come in by the first of them'),
 })
 export type InventoryBmc = z.infer<typeof inventoryBmc>
 

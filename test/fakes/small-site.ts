@@ -7,7 +7,13 @@ import { join } from 'node:path'
 import { AppError } from '../../src/base/errors.ts'
 import { quietLog, type Log } from '../../src/base/log.ts'
 import { createLogDirectory } from '../../src/drivers/logs/directory.ts'
+import { openInbandBmc } from '../../src/drivers/bmc/ipmi/inband/inband-bmc.ts'
 import { openSecretBox } from '../../src/drivers/secrets/secret-box.ts'
+import {
+  bmcSetupMigrations,
+  createBmcSetupStore,
+  type BmcSetupTables,
+} from '../../src/drivers/store/sqlite/bmc-setups.ts'
 import { createBootStore } from '../../src/drivers/store/sqlite/boots.ts'
 import { createContainerStore } from '../../src/drivers/store/sqlite/containers.ts'
 import { openSqlite } from '../../src/drivers/store/sqlite/database.ts'
@@ -110,7 +116,11 @@ export async function openSmallSite(options: SiteOptions) {
 
   const secrets = openSecretBox(join(folder, 'secret.key'))
   const database = stack.use(
-    openSqlite<Tables & InventoryTables>(join(folder, 'state.db'), [...coreMigrations, ...inventoryMigrations]),
+    openSqlite<Tables & InventoryTables & BmcSetupTables>(join(folder, 'state.db'), [
+      ...coreMigrations,
+      ...inventoryMigrations,
+      ...bmcSetupMigrations,
+    ]),
   )
   const events = createEventBus(database.db, now)
   const machineStore = createMachineStore(database.db, events, secrets, now)
@@ -153,6 +163,9 @@ export async function openSmallSite(options: SiteOptions) {
     isOn: options.hasAgentMode ?? false,
     kitOf: async () => ({ kernel: file, initrd: file, tools: file }),
     guest: guestPortOf(world, dead),
+    openInband: openInbandBmc,
+    setups: createBmcSetupStore(database.db, secrets, now),
+    logIn: () => Promise.reject(new Error('nobody has a BMC to log in to')),
     httpUrl: 'http://10.0.0.1:8080',
     kernelParams: ['console=ttyS0'],
     now,

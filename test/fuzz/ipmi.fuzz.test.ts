@@ -11,6 +11,7 @@ import { CIPHER_SUITES, parseCipherSuiteRecords } from '../../src/wire/ipmi/ciph
 import { COMMANDS } from '../../src/wire/ipmi/commands.ts'
 import { parseFru } from '../../src/wire/ipmi/fru.ts'
 import { decryptPayload, type SessionKeys } from '../../src/wire/ipmi/keys.ts'
+import * as lan from '../../src/wire/ipmi/lan-commands.ts'
 import { parseIpmiRequest, parseIpmiResponse } from '../../src/wire/ipmi/message.ts'
 import * as rakp from '../../src/wire/ipmi/rakp.ts'
 import { parseSdr } from '../../src/wire/ipmi/sdr.ts'
@@ -18,6 +19,7 @@ import { parseSelEntry } from '../../src/wire/ipmi/sel.ts'
 import { readingValue } from '../../src/wire/ipmi/sensor-reading.ts'
 import { openPacket, parseSessionPacket, sealPacket } from '../../src/wire/ipmi/session-packet.ts'
 import { parseSol } from '../../src/wire/ipmi/sol.ts'
+import { parseRawAnswer } from '../../src/wire/ipmi/raw-text.ts'
 import { parseRmcp } from '../../src/wire/rmcp/rmcp.ts'
 import { SIM_INVENTORY } from '../fakes/ipmi-inventory.ts'
 import { createMutator } from './mutate.ts'
@@ -66,6 +68,16 @@ const parsers: Record<string, (bytes: Uint8Array) => unknown> = {
   parseBootFlags,
   parseBootParameter,
   parseCipherSuiteRecords,
+  parseIpv4Parameter: lan.parseIpv4Parameter,
+  parseMacParameter: lan.parseMacParameter,
+  parseVlanParameter: lan.parseVlanParameter,
+  parseIpv6Status: lan.parseIpv6Status,
+  parseIpv6Parameter: lan.parseIpv6Parameter,
+  parseRawAnswer: (bytes) => {
+    const text = `rcvd: 44 00 ${bytes.subarray(0, 20).toHex().toUpperCase().replaceAll(/../g, '$& ')}`
+    const at = bytes[0]! % text.length
+    return parseRawAnswer(text.slice(0, at) + String.fromCharCode(bytes[1] ?? 0) + text.slice(at + (at & 1)), 0x44)
+  },
   parseBmcUrl: (bytes) => parseBmcUrl(`ipmi://${Buffer.from(bytes.subarray(0, 40)).toString('latin1')}`),
   ...Object.fromEntries(
     Object.values(COMMANDS).map((c) => [`${c.name} request`, (bytes: Uint8Array) => c.request.read(bytes)]),

@@ -12,6 +12,14 @@ export function inventoryText(inventory: Inventory, nowMs: number): string {
     ...(bmc
       ? [['bmc', bmc.ip ?? '', bmc.serial, words(bmc.manufacturer, bmc.model, labelled('firmware', bmc.firmware))]]
       : []),
+    ...(bmc?.lans ?? []).map((lan) => [
+      ...['bmc lan', `channel ${lan.channel}`, lan.mac],
+      words(lan.ip, labelled('gateway', lan.gateway), labelled('VLAN', lan.vlan), ...lan.ipv6) || 'no address',
+    ]),
+    ...(bmc?.users ?? []).map((user) => [
+      ...['bmc user', user.name === '' ? '(null user)' : user.name, ''],
+      words(user.privilege, user.isEnabled === false ? 'disabled' : undefined),
+    ]),
     ...inventory.cpus.map((cpu) => [
       ...['cpu', cpu.name, cpu.serial],
       words(cpu.model, labelled('cores:', cpu.cores), labelled('threads:', cpu.threads)),

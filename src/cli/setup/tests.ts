@@ -14,7 +14,7 @@ interface Suite {
   readonly concurrency: number
 }
 
-const ONE_MACHINE = ['test/e2e/agent.test.ts', 'test/e2e/guest*.test.ts']
+const ONE_MACHINE = ['test/e2e/agent*.test.ts', 'test/e2e/guest*.test.ts']
 /** Their machines are off, or wait for a server that is away, for about half of their time. */
 const IDLE = ['bad-boots', 'kept', 'killed-server', 'lazy', 'rack'].map((name) => `test/e2e/${name}.test.ts`)
 const SUITES: readonly Suite[] = [

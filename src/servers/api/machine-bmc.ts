@@ -1,18 +1,30 @@
 /** What a machine's BMC knows of itself and of the machine. */
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
-import { bmcFinding, bmcFru, bmcInfo, bmcSel, bmcSensor, bmcUser, identifyRequest } from '../../model/bmc.ts'
+import {
+  bmcFinding,
+  bmcFru,
+  bmcInfo,
+  bmcSel,
+  bmcSensor,
+  bmcSetupAnswer,
+  bmcSetupRequest,
+  bmcUser,
+  identifyRequest,
+} from '../../model/bmc.ts'
+import type { AgentsService } from '../../services/agents/agents.ts'
 import type { MachinesService } from '../../services/machines/machines.ts'
 import type { PowerService } from '../../services/power/power.ts'
 import { answers, newRouter } from './router.ts'
 
 export interface MachineBmcRoutesDeps {
   readonly machines: MachinesService
+  readonly agents: Pick<AgentsService, 'setUpBmc'>
   readonly power: PowerService
 }
 
 const params = z.object({ name: z.string().max(256) })
 
-export function machineBmcRoutes({ machines, power }: MachineBmcRoutesDeps): OpenAPIHono {
+export function machineBmcRoutes({ machines, agents, power }: MachineBmcRoutesDeps): OpenAPIHono {
   const app = newRouter()
   const hardware = async (name: string) => power.hardware(await machines.find(name))
   app.openapi(
@@ -112,6 +124,20 @@ export function machineBmcRoutes({ machines, power }: MachineBmcRoutesDeps): Ope
     async (c) => {
       const bmc = await hardware(c.req.valid('param').name)
       return c.json({ findings: await bmc.check(c.req.raw.signal) }, 200)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/machines/{name}/bmc/setup',
+      summary:
+        'Make a user of the BMC from inside the machine, which is in the agent; answers when a login was seen to work',
+      request: { params, body: { required: true, content: { 'application/json': { schema: bmcSetupRequest } } } },
+      responses: answers(bmcSetupAnswer, 'what became of it; the password is kept, and never told'),
+    }),
+    async (c) => {
+      const found = await machines.find(c.req.valid('param').name)
+      return c.json(await agents.setUpBmc(found, c.req.valid('json')), 200)
     },
   )
   return app

@@ -3,7 +3,7 @@
  * an agent gets opens nothing of any container: its token is for the kit's files, its own report and its own orders.
  */
 import type { Now } from '../../base/clock.ts'
-import { AppError, WireError } from '../../base/errors.ts'
+import { AppError, explain, WireError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { parseReport, type HardwareReport } from '../../formats/hardware/report.ts'
 import { assignments } from '../../formats/shell/quote.ts'
@@ -16,10 +16,13 @@ import type { Tty } from '../containers/agent.ts'
 import type { GuestPort, GuestProcess } from '../containers/ports.ts'
 import type { InventoryStore, MachineStore, StoredMachine } from '../machines/ports.ts'
 import type { EventBus } from '../ports.ts'
+import { lookAtBmc } from './bmc-look.ts'
+import { createBmcSetups, type BmcSetupDeps } from './bmc-setup.ts'
+import type { OpenInbandBmc } from './inband-port.ts'
 import { createIntake } from './intake.ts'
 import { orderFor } from './orders.ts'
 import { createLogin } from './login.ts'
-import type { AgentKit, AgentKitOf } from './ports.ts'
+import type { AgentKit, AgentKitOf, BmcSetupStore } from './ports.ts'
 import { createWipes } from './wipes.ts'
 import { createSessions, type AgentSession } from './sessions.ts'
 
@@ -32,6 +35,10 @@ export interface AgentsDeps {
   readonly isOn: boolean
   readonly kitOf: AgentKitOf
   readonly guest: GuestPort
+  readonly openInband: OpenInbandBmc
+  readonly setups: BmcSetupStore
+  /** Logs in to a machine's BMC over the network. */
+  readonly logIn: BmcSetupDeps['logIn']
   /** Where machines reach the HTTP server for firmware. */
   readonly httpUrl: string
   readonly kernelParams: readonly string[]
@@ -50,6 +57,9 @@ export function createAgents(deps: AgentsDeps) {
   const sessions = createSessions(now)
   const wipes = createWipes(now)
   const login = createLogin({ guest: deps.guest, sessions })
+  const openInband = async (machine: StoredMachine) =>
+    deps.openInband(await login.run(machine, 'ask the BMC of', ['ipmi']))
+  const bmcSetups = createBmcSetups({ ...deps, openInband })
   /** What firmware said of its architecture, by MAC, the latest last. */
   const sighted = new Map<string, Arch>()
 
@@ -58,6 +68,17 @@ export function createAgents(deps: AgentsDeps) {
     const session = sessions.heard(token, address)
     if (!session) throw nothing()
     return session
+  }
+
+  /** Goes on with what was begun with its BMC, then has it tell of itself. */
+  async function askBmc(machine: StoredMachine): Promise<void> {
+    await bmcSetups
+      .resume(machine)
+      .catch((error: unknown) =>
+        log.warn('setting up the BMC of a machine failed', { machine: machine.name, why: explain(error) }),
+      )
+    const inventory = (await inventories.of(machine.id)).find(({ source }) => source === 'agent')
+    if (inventory) await lookAtBmc({ log, inventories, openInband }, machine, inventory)
   }
 
   async function tell(action: string, { id, name }: StoredMachine, wipe: Wipe): Promise<void> {
@@ -118,9 +139,21 @@ export function createAgents(deps: AgentsDeps) {
     /** @throws {AppError} not_found; invalid when it is no report; exhausted when too many machines wait to be accepted */
     async report(token: string, address: string, bytes: Uint8Array): Promise<void> {
       const session = heard(token, address)
-      const machine = await keep(session.mac, parsed(bytes))
-      if (machine) session.machineId = machine.id
+      const report = parsed(bytes)
+      const machine = await keep(session.mac, report)
+      if (!machine) return
+      session.machineId = machine.id
+      if (!report.bmc) return
+      askBmc(machine).catch((error: unknown) =>
+        log.warn('the BMC of a machine was not asked from inside', { machine: machine.name, why: explain(error) }),
+      )
     },
+
+    /**
+     * Makes a user of the machine's BMC, from inside, and has the machine reached by it from now on.
+     * @throws {AppError} conflict where the machine is not in the agent; else as bmc-setup.ts
+     */
+    setUpBmc: bmcSetups.setUp,
 
     /** The order of a machine, and below it a line that says why. @throws {AppError} not_found */
     async order(token: string, address: string): Promise<string> {

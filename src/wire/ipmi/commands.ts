@@ -7,6 +7,7 @@ import { WireError } from '../../base/errors.ts'
 import { type BootParameter, parseBootParameter, serializeBootParameter } from './boot-options.ts'
 import { command, nothing, oneByte, type Codec } from './command.ts'
 import { DCMI_COMMANDS } from './dcmi.ts'
+import { LAN_COMMANDS } from './lan-commands.ts'
 import { NET_FN } from './message.ts'
 import { PRIVILEGE, type Privilege } from './rakp.ts'
 import { SENSOR_COMMANDS } from './sensor-commands.ts'
@@ -337,5 +338,6 @@ export const COMMANDS = {
   ...STORAGE_COMMANDS,
   ...SENSOR_COMMANDS,
   ...USER_COMMANDS,
+  ...LAN_COMMANDS,
   ...DCMI_COMMANDS,
 } as const

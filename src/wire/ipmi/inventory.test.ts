@@ -11,7 +11,7 @@ import { parseSelEntry } from './sel.ts'
 import { sensorTypeName, stateName, stateNames } from './sensor-names.ts'
 import { parseFactors, readingValue, unitName, type AnalogFormat } from './sensor-reading.ts'
 import { FRU_TEXT, readTextField, SDR_TEXT } from './text-field.ts'
-import { suitePrivileges } from './user-commands.ts'
+import { suitePrivileges } from './lan-commands.ts'
 
 const texts = [
   { name: '8-bit ASCII, blanks at the end', hex: 'c54643302020', rules: FRU_TEXT, text: 'FC0' },

@@ -1,6 +1,5 @@
 /** Users of a BMC, and who may come in how (IPMI v2.0 rev 1.1 §22.26 to §22.30, §23.2). */
 import { Reader, Writer } from '../../base/bytes.ts'
-import { WireError } from '../../base/errors.ts'
 import { command, nothing, type Codec } from './command.ts'
 import { MAX_USER_BYTES } from './keys.ts'
 import { NET_FN } from './message.ts'
@@ -13,6 +12,8 @@ export const NO_ACCESS = 0x0f
 export interface UserAccess {
   /** Highest user id of this BMC; ids count from 1, and 1 has the empty name by the standard. */
   readonly maxUserId: number
+  /** So many users from id 1 on have names that cannot be changed. */
+  readonly fixedNames: number
   /** What Set User Password "enable" and "disable" did; undefined where the BMC does not say. */
   readonly isEnabled?: boolean
   readonly hasIpmi: boolean
@@ -43,10 +44,11 @@ const accessAnswer: Codec<UserAccess> = {
     const r = new Reader(bytes, 'User Access')
     const maxUserId = r.u8('highest user id') & 0x3f
     const status = r.u8('enabled users') >> 6
-    r.skip(1, 'fixed names')
+    const fixedNames = r.u8('fixed names') & 0x3f
     const access = r.u8('access')
     return {
       maxUserId,
+      fixedNames,
       ...(status === 1 || status === 2 ? { isEnabled: status === 1 } : {}),
       hasIpmi: (access & 0x10) !== 0,
       privilege: access & 0x0f,
@@ -56,7 +58,7 @@ const accessAnswer: Codec<UserAccess> = {
     Uint8Array.of(
       v.maxUserId,
       v.isEnabled === undefined ? 0 : v.isEnabled ? 0x40 : 0x80,
-      0,
+      v.fixedNames,
       (v.hasIpmi ? 0x10 : 0) | v.privilege,
     ),
 }
@@ -111,38 +113,15 @@ const passwordRequest: Codec<UserPassword> = {
   },
 }
 
-/** Parameters of the LAN configuration that say which cipher suites are open to whom (table 23-4). */
-export const LAN_PARAMETER = { suiteCount: 22, suiteIds: 23, suitePrivileges: 24 } as const
-
-const lanRequest: Codec<{ channel?: number; parameter: number }> = {
+/** SOL among the standard payloads of table 24-10. */
+const SOL_PAYLOAD = 0x02
+/** Lets a user activate Serial over LAN on a channel; bits 7 and 6 of the second byte say that payloads are enabled. */
+const payloadAccessRequest: Codec<{ channel: number; userId: number }> = {
   read(bytes) {
-    const r = new Reader(bytes, 'Get LAN Configuration Parameters')
-    return { channel: r.u8('channel') & 0x0f, parameter: r.u8('parameter') }
+    const r = new Reader(bytes, 'Set User Payload Access')
+    return { channel: r.u8('channel') & 0x0f, userId: userId(r) }
   },
-  write: (q) => Uint8Array.of(q.channel ?? THIS_CHANNEL, q.parameter, 0, 0),
-}
-const lanAnswer: Codec<Uint8Array> = {
-  read(bytes) {
-    const r = new Reader(bytes, 'LAN Configuration Parameter')
-    r.skip(1, 'revision')
-    if (r.left > 64) throw new WireError('LAN Configuration Parameter', `${r.left} bytes, more than 64`)
-    return r.rest()
-  },
-  write: (data) => Uint8Array.of(0x11, ...data),
-}
-
-/**
- * The highest level that each suite gives, of the values of LAN parameters 23 and 24: the n-th suite's is the n-th group of
- * four bits, 0 for none. @returns suite id → level by number
- */
-export function suitePrivileges(ids: Uint8Array, privileges: Uint8Array): Map<number, number> {
-  const levels = new Map<number, number>()
-  // Both begin with a reserved byte.
-  for (let n = 0; n < Math.min(16, ids.length - 1); n++) {
-    const pair = privileges[1 + (n >> 1)]
-    if (pair !== undefined) levels.set(ids[1 + n]!, (n & 1) === 0 ? pair & 0x0f : pair >> 4)
-  }
-  return levels
+  write: (q) => Uint8Array.of(q.channel, q.userId, SOL_PAYLOAD, 0, 0, 0),
 }
 
 function readName(r: Reader): string {
@@ -151,7 +130,7 @@ function readName(r: Reader): string {
   return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('latin1')
 }
 
-const { app, transport } = NET_FN
+const { app } = NET_FN
 
 export const USER_COMMANDS = {
   setUserAccess: command('Set User Access', app, 0x43, 'administrator', true, '§22.26', setAccessRequest, nothing),
@@ -159,14 +138,14 @@ export const USER_COMMANDS = {
   setUserName: command('Set User Name', app, 0x45, 'administrator', true, '§22.28', setNameRequest, nothing),
   getUserName: command('Get User Name', app, 0x46, 'operator', true, '§22.29', nameRequest, nameAnswer),
   setUserPassword: command('Set User Password', app, 0x47, 'administrator', true, '§22.30', passwordRequest, nothing),
-  getLanParameter: command(
-    'Get LAN Configuration Parameters',
-    transport,
-    0x02,
-    'operator',
+  setUserPayloadAccess: command(
+    'Set User Payload Access',
+    app,
+    0x4c,
+    'administrator',
     true,
-    '§23.2',
-    lanRequest,
-    lanAnswer,
+    '§24.6',
+    payloadAccessRequest,
+    nothing,
   ),
 } as const

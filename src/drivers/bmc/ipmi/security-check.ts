@@ -1,7 +1,7 @@
 /** What is insecure about a BMC that speaks IPMI. The judgements are pure; what they judge is read elsewhere. */
 import type { BmcFinding, BmcUser } from '../../../model/bmc.ts'
 import { COMMANDS } from '../../../wire/ipmi/commands.ts'
-import { LAN_PARAMETER, suitePrivileges } from '../../../wire/ipmi/user-commands.ts'
+import { LAN_PARAMETER, suitePrivileges } from '../../../wire/ipmi/lan-commands.ts'
 import type { Openness } from './outside-session.ts'
 import type { Ask } from './records.ts'
 import { orDeclined } from './sensors.ts'

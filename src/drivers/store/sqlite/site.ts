@@ -1,4 +1,5 @@
 /** All that the daemon keeps in its database, and the steps that make it, in the order in which they came to be. */
+import { bmcSetupMigrations, type BmcSetupTables } from './bmc-setups.ts'
 import type { Migration } from './database.ts'
 import { deviceMigrations, type DeviceTables } from './devices.ts'
 import { discoveryMigrations, type DiscoveryTables } from './discovery.ts'
@@ -7,7 +8,13 @@ import { inventoryMigrations, type InventoryTables } from './inventories.ts'
 import { profileMigrations, type ProfileTables } from './profiles.ts'
 import { coreMigrations, type Tables } from './schema.ts'
 
-export type SiteTables = Tables & ImageTables & DeviceTables & ProfileTables & DiscoveryTables & InventoryTables
+export type SiteTables = Tables &
+  ImageTables &
+  DeviceTables &
+  ProfileTables &
+  DiscoveryTables &
+  InventoryTables &
+  BmcSetupTables
 
 export const siteMigrations: readonly Migration[] = [
   ...coreMigrations,
@@ -16,4 +23,5 @@ export const siteMigrations: readonly Migration[] = [
   ...profileMigrations,
   ...discoveryMigrations,
   ...inventoryMigrations,
+  ...bmcSetupMigrations,
 ]
