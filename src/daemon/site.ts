@@ -164,7 +164,8 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   const directory = await openDirectory(machineStore, boots, httpUrl)
   stack.defer(
     events.listen((event) => {
-      if (event.kind !== 'machine') return
+      // What power does is nothing that the directory or the recording reads.
+      if (event.kind !== 'machine' || event.action.startsWith('power-')) return
       const isGone = event.action === 'destroy'
       const work = [directory.refresh(), (isGone ? forget : recording.changed)(event.subjectId)]
       Promise.all(work).catch((error: unknown) => log.error('machine change not followed', { error: explain(error) }))

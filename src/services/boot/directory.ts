@@ -24,8 +24,10 @@ export async function openDirectory(machines: MachineStore, boots: BootStore, ht
   async function read(): Promise<void> {
     const rows = new Map<string, Row>()
     const addresses = new Map<string, string>()
-    for (const machine of await machines.list()) {
-      const token = (await boots.openOf(machine.id))?.token
+    const all = await machines.list()
+    const tokens = await boots.tokens()
+    for (const machine of all) {
+      const token = tokens.get(machine.id)
       for (const mac of machine.macs) rows.set(mac, { machine, token })
       for (const mac of machine.macs) {
         const address = addressOf(machine, mac)

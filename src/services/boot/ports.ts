@@ -23,6 +23,8 @@ export interface BootStore {
   /** The open boot with this token. */
   byToken(token: string): Promise<Boot | undefined>
   openOf(machineId: string): Promise<Boot | undefined>
+  /** Tokens of all open boots, by machine. */
+  tokens(): Promise<ReadonlyMap<string, string>>
   byContainer(containerId: string): Promise<Boot | undefined>
   /** Remembers who reads the secrets. @returns false when another address did before */
   claim(token: string, address: string): Promise<boolean>

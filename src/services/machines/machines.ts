@@ -24,6 +24,9 @@ export function createMachines({ store, checkBmc, leasedIp, now }: MachinesDeps)
 
   /** As `machineCalled`, or by the first digits of an id that only one machine has. @throws {AppError} not_found, invalid */
   async function find(reference: string): Promise<StoredMachine> {
+    // Most references are names; a list for each would make a command on a thousand machines one on a million.
+    const named = await store.byName(reference)
+    if (named) return named
     const all = await store.list()
     const exact = machineCalled(all, reference)
     if (exact) return exact

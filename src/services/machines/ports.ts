@@ -53,6 +53,7 @@ export interface MachineStore {
   list(): Promise<StoredMachine[]>
   byId(machineId: string): Promise<StoredMachine | undefined>
   byMac(mac: string): Promise<StoredMachine | undefined>
+  byName(name: string): Promise<StoredMachine | undefined>
   /** In the clear; only for the driver that speaks to the BMC. */
   bmcPassword(machineId: string): Promise<string | undefined>
 }

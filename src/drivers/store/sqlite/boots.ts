@@ -45,6 +45,7 @@ export function createBootStore(db: Kysely<Tables>, secrets: SecretBox, now: Now
     },
     byToken: async (token) => toBoot(await openRows.where('token_hash', '=', hash(token)).executeTakeFirst()),
     openOf: async (machineId) => toBoot(await openRows.where('machine_id', '=', machineId).executeTakeFirst()),
+    tokens: async () => new Map((await openRows.execute()).map((row) => [row.machine_id, toBoot(row)!.token])),
     byContainer: async (containerId) =>
       toBoot(await openRows.where('container_id', '=', containerId).executeTakeFirst()),
     async claim(token, address) {

@@ -108,6 +108,7 @@ export function createMachineStore(db: Kysely<Tables>, events: EventBus, secrets
 
     list: async () => (await select(db).orderBy('machine.name').execute()).map(toMachine),
     byId: async (machineId) => optional(await select(db).where('machine.id', '=', machineId).executeTakeFirst()),
+    byName: async (name) => optional(await select(db).where('machine.name', '=', name).executeTakeFirst()),
     byMac: async (mac) =>
       optional(
         await select(db)
