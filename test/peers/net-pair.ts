@@ -40,6 +40,7 @@ export interface NetPair extends AsyncDisposable {
   /** A folder of its own, removed at the end. */
   readonly folder: string
   readonly serverNamespace: string
+  readonly clientNamespace: string
   /** Runs a program beside the client's interface `c0`. */
   client(command: string, ...args: string[]): Promise<Ran>
   /** Runs a program beside the server's interface `s0`. */
@@ -66,6 +67,7 @@ export function openNetPair({ address = '10.66.0.1/16', clientAddress = '' } = {
   return {
     folder,
     serverNamespace: server,
+    clientNamespace: client,
     client: (command, ...args) => run('ip', 'netns', 'exec', client, command, ...args),
     beside: (command, ...args) => run('ip', 'netns', 'exec', server, command, ...args),
     async host(config, under = []) {
