@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { randomUUID } from 'node:crypto'
 
 /** What happens to one request. Those that begin with `acts` are done before they go wrong. */
@@ -71,6 +71,11 @@ export interface RedfishSimOptions {
     | 'wants-mode'
   /** How a reset is answered; default 204. */
   readonly resetAnswer?: 200 | 202 | 204
+  /** SerialConsole of the first system, and properties of its manager. */
+  readonly serialConsole?: unknown
+  readonly manager?: Readonly<Record<string, unknown>>
+  /** Ports on loopback that what asks for a WebSocket is handed to, by path, once it has shown who it is. */
+  readonly webSockets?: Readonly<Record<string, number>>
   /** How the task of a 202 ends. */
   readonly taskEnds?: 'Completed' | 'Exception' | 'never' | 'vanishes'
 }
@@ -121,6 +126,27 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
     request.on('end', () => answer(request, response, Buffer.concat(parts).toString()))
   }
   const server = options.tls ? createTlsServer(options.tls, listener) : createServer(listener)
+  server.on('upgrade', (request: IncomingMessage, client: Socket, head: Buffer) => {
+    const to = options.webSockets?.[request.url!]
+    const isLoggedIn = mayAsk(request)
+    requests.push(`UPGRADE ${request.url}${isLoggedIn ? '' : ' refused'}`)
+    if (to === undefined || !isLoggedIn)
+      return void client.end(
+        `HTTP/1.1 ${isLoggedIn ? '404 Not Found' : '401 Unauthorized'}\r\ncontent-length: 0\r\n\r\n`,
+      )
+    const upstream = connect(to, '127.0.0.1')
+    const headers = request.rawHeaders.map((text, at) => (at % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('')
+    upstream.write(`GET ${request.url} HTTP/1.1\r\n${headers}\r\n`)
+    upstream.write(head)
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      one.pipe(other)
+      one.on('error', () => other.destroy())
+      one.on('close', () => other.destroy())
+    }
+  })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
 
@@ -228,12 +254,8 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
     }
     // Versions and service root are for everybody (DSP0266 §13.3.1).
     if (method === 'GET' && path === '/redfish') return void say(200, { v1: '/redfish/v1/' })
-    const token = request.headers['x-auth-token']
-    const basic = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
-    const isBasic = !options.refusesBasic && request.headers.authorization === basic
     const isOpen = method === 'GET' && path === '/redfish/v1'
-    if (!isOpen && !isBasic && ![...tokens.values()].includes(String(token)))
-      return void refuse(401, 'NoValidSession', String(token))
+    if (!isOpen && !mayAsk(request)) return void refuse(401, 'NoValidSession', String(request.headers['x-auth-token']))
     if (method === 'DELETE' && path.startsWith(sessionsPath)) {
       tokens.delete(path.slice(sessionsPath.length + 1))
       return void say(204)
@@ -261,6 +283,12 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
     if (method === 'POST' && target !== undefined) return reset((JSON.parse(text) as Json)['ResetType'], say, refuse)
     if (method === 'PATCH' && resource !== undefined) return patch(request, path, JSON.parse(text) as Json, say, refuse)
     refuse(405, 'ActionNotSupported')
+  }
+
+  function mayAsk({ headers }: IncomingMessage): boolean {
+    const basic = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+    if (!options.refusesBasic && headers.authorization === basic) return true
+    return [...tokens.values()].includes(String(headers['x-auth-token']))
   }
 
   function etag(): string {
@@ -344,6 +372,8 @@ function smallTree({
   boot,
   bootPatch,
   sessionsPath = SESSIONS_PATH,
+  serialConsole,
+  manager,
 }: RedfishSimOptions): Json {
   const root = '/redfish/v1'
   const types = resetTypes ?? ['On', 'ForceOff', 'GracefulShutdown']
@@ -382,5 +412,10 @@ function smallTree({
     tree[path]['@Redfish.Settings'] = { SettingsObject: { '@odata.id': settings } }
     tree[settings] = { '@odata.id': settings, Boot: structuredClone(tree[path].Boot) }
   }
+  const [first] = systems.map((id) => tree[`${root}/Systems/${id}`])
+  if (serialConsole !== undefined) first.SerialConsole = serialConsole
+  if (manager === undefined) return tree
+  first.Links = { ManagedBy: [{ '@odata.id': `${root}/Managers/bmc` }] }
+  tree[`${root}/Managers/bmc`] = { '@odata.id': `${root}/Managers/bmc`, ...manager }
   return tree
 }

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { AppError } from '../../src/base/errors.ts'
 import { quietLog } from '../../src/base/log.ts'
 import type { RedfishClient } from '../../src/drivers/bmc/redfish/client.ts'
+import { readConsoleWays } from '../../src/drivers/bmc/redfish/console-ways.ts'
 import { parseRedfishUrl } from '../../src/drivers/bmc/redfish/redfish-url.ts'
 import { refusal } from '../../src/drivers/bmc/redfish/refusal.ts'
 import { servicePath } from '../../src/drivers/bmc/redfish/service-path.ts'
@@ -78,6 +79,34 @@ test(`${RUNS} spoiled services: a system or an AppError`, async (t) => {
   assert.ok(good > RUNS / 20 && good < RUNS, `${good} of ${RUNS}`)
 })
 
+test(`${RUNS} spoiled consoles: ways with a port and a path on this BMC, or an AppError`, async () => {
+  const random = randomFrom(SEED)
+  const protocol = { ServiceEnabled: true, Port: 2200, ConsoleEntryCommand: 'vsp', HotKeySequenceDisplay: '~.' }
+  const socket = { ServiceEnabled: true, ConsoleURI: 'wss://bmc.example/console0?x=1' }
+  const manager = { SerialConsole: { ServiceEnabled: true, ConnectTypesSupported: ['SSH', 'IPMI', 'Telnet'] } }
+  const system = { SerialConsole: { SSH: protocol, IPMI: protocol, Telnet: protocol, WebSocket: socket } }
+  const managed = { Links: { ManagedBy: [{ '@odata.id': '/redfish/v1/Managers/1' }] } }
+  const tree: Readonly<Record<string, unknown>> = { '/1': system, '/2': managed, '/redfish/v1/Managers/1': manager }
+  const client = {
+    address: 'fake:443',
+    get: async (link: string) => {
+      const path = servicePath(link, 'fake:443')
+      return { path, etag: undefined, body: spoil(tree[path], random) }
+    },
+  } as Pick<RedfishClient, 'address' | 'get'> as RedfishClient
+  let found = 0
+  for (let i = 0; i < RUNS; i++)
+    try {
+      const { ssh, ipmi, webSocket } = await readConsoleWays(client, i % 2 === 0 ? '/1' : '/2')
+      if (ssh ?? ipmi ?? webSocket) found++
+      for (const way of [ssh, ipmi]) assert.ok(way === undefined || (way.port > 0 && way.port < 65_536))
+      assert.ok(webSocket === undefined || /^\/[\x21-\x7e]*$/.test(webSocket.path))
+    } catch (thrown) {
+      check(thrown)
+    }
+  assert.ok(found > RUNS / 2, `${found} of ${RUNS}`)
+})
+
 test('100000 spoiled refusals: words that are printable and without our password', () => {
   const random = randomFrom(SEED)
   for (let i = 0; i < 100_000; i++) {
@@ -89,12 +118,13 @@ test('100000 spoiled refusals: words that are printable and without our password
 
 test('100000 URLs and fingerprints: a value or an AppError', () => {
   const mutator = createMutator(SEED)
-  const seeds = [
+  const seeds: readonly string[] = [
     'redfish://admin@[fd00::7]:8443?system=1&auth=basic&insecure',
     `redfish://a@h?fingerprint=${'ab'.repeat(32)}`,
+    `redfish://a@h?console=ssh&command=vsp&hostkey=SHA256:${'aB+'.repeat(14)}A`,
   ]
   for (let i = 0; i < 100_000; i++) {
-    const text = Buffer.from(mutator.mutate(Buffer.from(seeds[i % 2]!))).toString('latin1')
+    const text = Buffer.from(mutator.mutate(Buffer.from(seeds[i % 3]!))).toString('latin1')
     const sha256 = parseFingerprint(text)
     assert.ok(sha256 === undefined || sha256.length === 64)
     try {

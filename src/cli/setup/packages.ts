@@ -51,6 +51,8 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['shellcheck', 'shellcheck'],
   ['mount', 'losetup'],
   ['openssh-client', 'ssh-keygen'],
+  ['openssh-server', '/usr/sbin/sshd'],
+  ['python3-websockets', '/usr/lib/python3/dist-packages/websockets'],
   ['attr', 'setfattr'],
   ['libcap2-bin', 'setcap'],
   ['cpio', 'cpio'],

@@ -54,6 +54,22 @@ const cases: { name: string; url: string; value?: unknown; error?: RegExp }[] = 
     url: 'redfish+http://admin@bmc7:8000',
     value: redfish('http://bmc7:8000', {}),
   },
+  {
+    name: 'redfish with a console over SSH, its host key with a plus sign, and what enters it',
+    url: `redfish://admin@h?console=ssh&hostkey=SHA256:${'a+/'.repeat(14)}A=&command=console%20com2`,
+    value: redfish('https://h:443', {
+      console: 'ssh',
+      hostKey: `SHA256:${'a+/'.repeat(14)}A`,
+      command: 'console com2',
+    }),
+  },
+  { name: 'a host key that is none', url: 'redfish://admin@h?hostkey=MD5:00:11', error: /as ssh-keygen -l prints it/ },
+  {
+    name: 'a console that is none',
+    url: 'redfish://admin@h?console=telnet',
+    error: /console is ssh, websocket, ipmi, n/,
+  },
+  { name: 'a command of two lines', url: 'redfish://admin@h?command=a%0Ab', error: /printable ASCII/ },
   { name: 'redfish with a password', url: 'redfish://admin:canary@h', error: /password in it/ },
   { name: 'redfish without a user', url: 'redfish://h', error: /names no user/ },
   { name: 'redfish with a path', url: 'redfish://admin@h/redfish/v1', error: /more after the address/ },

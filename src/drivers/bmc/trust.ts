@@ -3,6 +3,7 @@
  * said per BMC, the name and password are sent only after that, and the refusal says the fingerprint that could be pinned.
  */
 import { X509Certificate } from 'node:crypto'
+import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { buildConnector } from 'undici'
 import { AppError } from '../../base/errors.ts'
@@ -51,6 +52,8 @@ export function trustOf(
 export function trustingConnector(trust: Trust, peer: string, timeoutMs: number): buildConnector.connector {
   const connect = buildConnector({
     timeout: timeoutMs,
+    // What BMCs have of HTTP/2 is young.
+    allowH2: false,
     // A resumed session has no certificate to look at.
     maxCachedSessions: 0,
     // Judged below, where the certificate is at hand.
@@ -65,6 +68,30 @@ export function trustingConnector(trust: Trust, peer: string, timeoutMs: number)
       socket.destroy()
       callback(why, null)
     })
+}
+
+/**
+ * A connection to an origin, whose certificate is trusted, for what is not HTTP in the end.
+ * @throws {Distrust} @throws {AppError} `unreachable`
+ */
+export async function connectTrusted(origin: string, trust: Trust, peer: string, timeoutMs: number): Promise<Socket> {
+  const { protocol, hostname, port } = new URL(origin)
+  const connector = trustingConnector(trust, peer, timeoutMs)
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>()
+  const at = { protocol, hostname: hostname.replace(/^\[(.*)\]$/, '$1'), port: port || defaultPort(protocol) }
+  connector(at, (...[cause, socket]) => {
+    if (cause === null) return resolve(socket)
+    reject(
+      cause instanceof AppError
+        ? cause
+        : new AppError('unreachable', `Cannot connect to ${peer}: it cannot be reached at port ${at.port}`, { cause }),
+    )
+  })
+  return promise
+}
+
+function defaultPort(protocol: string): string {
+  return protocol === 'https:' ? '443' : '80'
 }
 
 function distrust(trust: Trust, socket: TLSSocket, peer: string): Distrust | undefined {

@@ -12,7 +12,7 @@ import { MAX_VIEWERS, MAX_WAITING_BYTES } from './viewers.ts'
 
 const MACHINE = { id: 'm1', name: 'rack1-07' } as StoredMachine
 const LOOK: ViewOptions = { who: 'ann@a', readOnly: false, takeOver: false }
-const PATIENCE = { pauseMs: 1, longestPauseMs: 4, typedMs: 50 }
+const PATIENCE = { pauseMs: 1, longestPauseMs: 4, noConsoleMs: 60_000, typedMs: 50 }
 
 /** A BMC whose console somebody may have, drop, or keep to himself. */
 function fakeBmc() {
@@ -25,6 +25,7 @@ function fakeBmc() {
     open: 0,
     isTakenByOther: false,
     isDeaf: false,
+    hasNone: false,
     say: (text: string | Uint8Array) => current!.push(Buffer.from(text as string)),
     drop: () => current!.fail(new AppError('unreachable', 'its session was dropped')),
     /** Another session takes it. */
@@ -36,6 +37,7 @@ function fakeBmc() {
       can: new Set(['console']),
       async console({ takeOver = false } = {}) {
         bmc.opened.push(takeOver)
+        if (bmc.hasNone) throw new AppError('unsupported', 'it has no console')
         if (bmc.isDeaf) throw new AppError('unreachable', 'no answer')
         if (bmc.isTakenByOther && !takeOver) throw new AppError('conflict', 'another session has it')
         if (bmc.open > 0) throw new AppError('conflict', 'we have it ourselves')
@@ -247,6 +249,24 @@ test('a console that was taken away is not taken back until somebody asks for it
   await assert.rejects(it.service.view(MACHINE, LOOK, new AbortController().signal), { code: 'conflict' })
   const view = await it.service.view(MACHINE, { ...LOOK, takeOver: true }, new AbortController().signal)
   await until(() => it.logs.of('c1').includes('is back'))
+  await view[Symbol.asyncDispose]()
+  await stopRecording()
+})
+
+test('a BMC that turns out to have no console is left alone until somebody asks', async () => {
+  await using it = setUp()
+  it.bmc.hasNone = true
+  const stopRecording = await it.service.record(MACHINE, 'c1', () => {})
+  await until(() => it.logs.of('c1') !== '')
+  assert.equal(it.logs.of('c1'), '[the console cannot be opened: it has no console]')
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  assert.equal(it.bmc.opened.length, 1)
+  await assert.rejects(it.service.view(MACHINE, LOOK, new AbortController().signal), { code: 'unsupported' })
+  assert.equal(it.bmc.opened.length, 2)
+  it.bmc.hasNone = false
+  const view = await it.service.view(MACHINE, LOOK, new AbortController().signal)
+  it.bmc.say('here\n')
+  await until(() => it.logs.of('c1').endsWith('here\n'))
   await view[Symbol.asyncDispose]()
   await stopRecording()
 })

@@ -13,11 +13,18 @@ export interface ConsolePatience {
   /** The pause before a dropped session is opened again, at first and at most; it doubles. */
   readonly pauseMs: number
   readonly longestPauseMs: number
+  /** The pause where the BMC has no console at all: it may be given one. */
+  readonly noConsoleMs: number
   /** How long what was typed waits for a session. */
   readonly typedMs: number
 }
 
-export const CONSOLE_PATIENCE: ConsolePatience = { pauseMs: 2000, longestPauseMs: 30_000, typedMs: 5000 }
+export const CONSOLE_PATIENCE: ConsolePatience = {
+  pauseMs: 2000,
+  longestPauseMs: 30_000,
+  noConsoleMs: 600_000,
+  typedMs: 5000,
+}
 
 export interface SessionDeps {
   readonly log: Log
@@ -55,6 +62,7 @@ export function startSession(deps: SessionDeps, mayTake: boolean, before: Promis
     let lostAtMs: number | undefined
     while (!signal.aborted) {
       const startedMs = now()
+      let hasNone = false
       isTakeAsked = false
       try {
         await using console = await untilAborted(opened(), signal)
@@ -71,6 +79,7 @@ export function startSession(deps: SessionDeps, mayTake: boolean, before: Promis
         const hadIt = session !== undefined
         session = undefined
         if (isConflict(error)) mayTake = isTakeAsked
+        hasNone = error instanceof AppError && error.code === 'unsupported'
         log.debug('console session ended', { why: explain(error) })
         if (lostAtMs === undefined)
           onNews(`${hadIt ? 'the console was lost' : 'the console cannot be opened'}: ${explain(error)}`)
@@ -82,7 +91,7 @@ export function startSession(deps: SessionDeps, mayTake: boolean, before: Promis
         session = undefined
       }
       if (now() - startedMs > patience.longestPauseMs) pauseMs = patience.pauseMs
-      if (await pause(pauseMs)) pauseMs = patience.pauseMs
+      if (await pause(hasNone ? patience.noConsoleMs : pauseMs)) pauseMs = patience.pauseMs
       else pauseMs = Math.min(pauseMs * 2, patience.longestPauseMs)
     }
     attempt.reject(signal.reason)

@@ -11,12 +11,13 @@ import {
 } from '../set-power.ts'
 import { Turns } from '../turns.ts'
 import { setRedfishBoot } from './boot.ts'
+import { type ConsoleWish, openRedfishConsole } from './console.ts'
 import { createRedfishClient, type RedfishClientOptions } from './client.ts'
 import { isForLater, mayBeDone } from './later.ts'
 import { findSystem, readSystem, type SystemPlace } from './system.ts'
 import { followTask } from './task.ts'
 
-export interface RedfishBmcOptions extends RedfishClientOptions {
+export interface RedfishBmcOptions extends RedfishClientOptions, ConsoleWish {
   /** Last part of the path of its ComputerSystem; needed where the BMC has several. */
   readonly system?: string | undefined
   readonly patience?: Partial<PowerPatience>
@@ -24,9 +25,12 @@ export interface RedfishBmcOptions extends RedfishClientOptions {
   readonly bootDeadlineMs?: number
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
+  /** A console of which nothing is heard for two of these is gone, milliseconds; default 15 s. */
+  readonly consoleKeepAliveMs?: number
 }
 
 const BOOT_DEADLINE_MS = 30_000
+const CONSOLE_TIMEOUT_MS = 20_000
 
 /**
  * A machine behind a Redfish service. Nothing is sent before the first operation; dispose it to close its session.
@@ -79,9 +83,20 @@ export function createRedfishBmc({ maxWaiting = 16, ...options }: RedfishBmcOpti
     ways: (action) => Math.max(1, types(action).length),
   }
 
+  const openConsole: NonNullable<BmcPort['console']> = async (opening = {}) => {
+    const { origin, user, password, timeoutMs = CONSOLE_TIMEOUT_MS, trust = { kind: 'authorities' } } = options
+    const { path } = await place(opening.signal)
+    const credentials = { user, password }
+    const how = { client, origin, credentials, trust, auth: options.auth ?? 'auto', log, timeoutMs } as const
+    const { consoleKeepAliveMs: keepAliveMs, observe } = options
+    return openRedfishConsole({ ...options, ...how, keepAliveMs, observe }, path, opening)
+  }
+  const hasConsole = options.console !== 'none'
+
   return {
-    can: new Set(['power', 'boot-override', 'soft-off', 'cycle']),
+    can: new Set(['power', 'boot-override', 'soft-off', 'cycle', ...(hasConsole ? (['console'] as const) : [])]),
     address,
+    ...(hasConsole ? { console: openConsole } : {}),
     status: (signal) => turns.take(async () => shownState(await wire.read(signal)), signal),
     set: (action, signal) => turns.take(() => setPower(wire, action, patience, signal), signal),
     setBoot: (override, signal) =>
