@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { isOneCard, MAC_TEXT, normaliseMac, parseMac } from '../base/mac.ts'
 import { parseXname } from '../base/xname.ts'
-import { ROLES } from './roles.ts'
+import { ROLES } from '../base/roles.ts'
 
 /** Six pairs of hexadecimal digits, lower case, separated by colons; `-` separators and upper case are read as well. */
 export const mac = z

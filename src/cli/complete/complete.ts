@@ -3,7 +3,7 @@
  * and images from the server, by the name that an argument or an option's value has in the tree.
  */
 import type { Command, Option } from 'commander'
-import { ROLES } from '../../model/roles.ts'
+import { ROLES } from '../../base/roles.ts'
 import { IMAGE_FORMATS, ROOTFS_KINDS } from '../../model/rootfs.ts'
 import { POWER_ACTIONS } from '../option.ts'
 import type { Session } from '../session.ts'

@@ -4,6 +4,7 @@
  * Read in each shape that is in use: a list of nodes; `nodes:` with the BMC's fields in each node; `bmcs:` and `nodes:` with a
  * reference (ochami `pkg/discover`). Each as YAML or JSON.
  */
+import { ROLES } from '../../base/roles.ts'
 import { bmcOfXname } from '../../base/xname.ts'
 import {
   asGroup,
@@ -59,8 +60,6 @@ export interface AddressEntry {
   readonly name?: string
   readonly ip: string
 }
-
-const ROLES = ['Compute', 'Service', 'System', 'Application', 'Storage', 'Management'] as const
 
 const WHAT = 'nodes file'
 const MAX_INTERFACES = 32

@@ -336,6 +336,17 @@ test('a recording for its own sake goes on without viewers, takes from nobody, a
   assert.equal(it.bmc.open, 0)
 })
 
+test('a driver without consoles is a typed error that names what it has', async () => {
+  await using it = setUp()
+  const amt = { can: new Set(['power', 'soft-off']) } as unknown as BmcPort
+  const service = createConsole({ log: quietLog, logs: it.logs.store, portOf: async () => amt, now: Date.now })
+  await assert.rejects(service.view(MACHINE, LOOK, new AbortController().signal), {
+    code: 'unsupported',
+    message: /"rack1-07": its BMC, .* has only power, soft-off; IPMI and Redfish have consoles/,
+  })
+  await service[Symbol.asyncDispose]()
+})
+
 test('too many viewers are refused, and one that leaves makes room', async () => {
   await using it = setUp()
   const { signal } = new AbortController()

@@ -65,7 +65,7 @@ export function createConsole({ log, logs, portOf, now, patience: given }: Conso
         patience,
         async open(options) {
           const port = await portOf(hub.machine)
-          if (!port.console) throw noConsole(hub.machine)
+          if (!port.console) throw noConsole(hub.machine, port)
           return port.console(options)
         },
         async onOutput(bytes) {
@@ -143,7 +143,7 @@ export function createConsole({ log, logs, portOf, now, patience: given }: Conso
      */
     async view(machine: StoredMachine, options: ViewOptions, signal: AbortSignal): Promise<ConsoleView> {
       const port = await portOf(machine)
-      if (!port.console) throw noConsole(machine)
+      if (!port.console) throw noConsole(machine, port)
       const hub = hubOf(machine, options.takeOver)
       const { session, viewers } = hub
       const viewer = viewers.join(options)
@@ -193,8 +193,12 @@ export function createConsole({ log, logs, portOf, now, patience: given }: Conso
   }
 }
 
-function noConsole(machine: StoredMachine): AppError {
-  return new AppError('unsupported', `Cannot open the console of "${machine.name}": its BMC offers none`)
+function noConsole(machine: StoredMachine, { can }: BmcPort): AppError {
+  const offered = [...can].join(', ')
+  return new AppError(
+    'unsupported',
+    `Cannot open the console of "${machine.name}": its BMC, as its URL says, has ${offered === '' ? 'nothing' : `only ${offered}`}; IPMI and Redfish have consoles`,
+  )
 }
 
 /** Tells the whole lines of `text` and returns what is left. */

@@ -11,13 +11,18 @@ import type { BlobStore } from './ports.ts'
  */
 export async function* diffTrees(a: Tree, b: Tree, blobs: BlobStore): AsyncGenerator<TreeChange> {
   for (const { before, after } of pairs(a, b)) {
-    if (before === undefined) yield { kind: 'added', path: displayPath(after!.path), details: [] }
-    else if (after === undefined) yield { kind: 'removed', path: displayPath(before.path), details: [] }
+    if (before === undefined) yield { kind: 'added', path: shownPath(after!), details: [] }
+    else if (after === undefined) yield { kind: 'removed', path: shownPath(before), details: [] }
     else {
       const details = await differences(before, after, blobs)
-      if (details.length > 0) yield { kind: 'changed', path: displayPath(after.path), details }
+      if (details.length > 0) yield { kind: 'changed', path: shownPath(after), details }
     }
   }
+}
+
+/** As an image's tree and docker's diff show it: from the root. */
+function shownPath({ path }: TreeEntry): string {
+  return path === '' ? '/' : `/${displayPath(path)}`
 }
 
 /** The entries of both trees in their common order; what only one has stands alone. */
