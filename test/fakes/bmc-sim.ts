@@ -12,7 +12,8 @@ import {
   suiteOf,
   type CipherSuiteId,
 } from '../../src/wire/ipmi/cipher-suites.ts'
-import { COMMANDS, type ChassisAction } from '../../src/wire/ipmi/commands.ts'
+import { COMMANDS, type ChassisAction, type DeviceId } from '../../src/wire/ipmi/commands.ts'
+import { BOOT_PARAMETER, SET_PROGRESS, type BootParameter } from '../../src/wire/ipmi/boot-options.ts'
 import { COMPLETION } from '../../src/wire/ipmi/completion.ts'
 import {
   deriveKeys,
@@ -102,6 +103,20 @@ export interface Misbehaviour {
   readonly tellsNoHolder?: boolean
   /** Answers the first so many requests of each session with "busy". */
   readonly busyAnswers?: number
+  /** Power commands that it does not have (CCh). */
+  readonly lacks?: readonly ChassisAction[]
+  /** Power commands that it takes and does nothing about. */
+  readonly ignores?: readonly ChassisAction[]
+  /** Shows what it was told for so long after a power command, whatever is true, milliseconds. */
+  readonly echoesPowerMs?: number
+  /** Declines to say the power state (FFh) for so long after a power command, milliseconds. */
+  readonly cannotSayMs?: number
+  /** The boot flags are gone once the machine is off. */
+  readonly dropsBootFlags?: boolean
+  /** Keeps boot flags only when they are committed (parameter 0, value 2). */
+  readonly wantsCommit?: boolean
+  /** Keeps boot flags only when nothing was said about progress before. */
+  readonly hatesProgress?: boolean
 }
 
 export interface BmcSimOptions extends Misbehaviour {
@@ -116,6 +131,10 @@ export interface BmcSimOptions extends Misbehaviour {
   readonly isOn?: boolean
   /** Seed of what is random: losses. */
   readonly seed?: number
+  /** What it says it is; parts of Get Device ID. */
+  readonly make?: Partial<DeviceId>
+  /** How long its own cycle keeps the machine off, milliseconds; default 0. */
+  readonly cycleOffMs?: number
 }
 
 interface Session {
@@ -152,6 +171,11 @@ export class BmcSim implements AsyncDisposable {
   readonly changes: { readonly atMs: number; readonly isOn: boolean }[] = []
   /** Power commands that were taken, in order: what a test compares with what it asked for. */
   readonly trace: ChassisAction[] = []
+  /** What was written to the boot options, in order: parameter and data. */
+  readonly bootWrites: string[] = []
+  #lastPower = { atMs: -Infinity, isOn: false }
+  #isInProgress = false
+  #uncommitted: Uint8Array | undefined
   /** How many proofs of the password (RAKP 3) came. */
   proofs = 0
   /** How many serial breaks came. */
@@ -399,6 +423,7 @@ export class BmcSim implements AsyncDisposable {
         ipmiVersion: '2.0',
         manufacturerId: 0,
         productId: 1,
+        ...this.#options.make,
       })
     if (is(c.getDeviceGuid) || is(c.getSystemGuid)) return this.#guid
     if (is(c.getPowerReading)) return c.getPowerReading.answer.write(SIM_POWER)
@@ -409,9 +434,11 @@ export class BmcSim implements AsyncDisposable {
       return Uint8Array.of(PRIVILEGE[wanted])
     }
     if (is(c.closeSession)) return this.#close(session)
+    const sincePowerMs = performance.now() - this.#lastPower.atMs
+    if (is(c.getChassisStatus) && sincePowerMs < (this.#options.cannotSayMs ?? 0)) return COMPLETION.unspecified
     if (is(c.getChassisStatus))
       return c.getChassisStatus.answer.write({
-        isOn: this.isOn,
+        isOn: sincePowerMs < (this.#options.echoesPowerMs ?? 0) ? this.#lastPower.isOn : this.isOn,
         hasPowerFault: false,
         hasInterlock: false,
         restorePolicy: 0,
@@ -420,7 +447,7 @@ export class BmcSim implements AsyncDisposable {
     if (is(c.chassisControl)) return this.#power(c.chassisControl.request.read(data))
     if (is(c.setBootOption)) {
       const option = c.setBootOption.request.read(data)
-      if (!this.#options.ignoresBootOptions) this.#boot.set(option.parameter, option.data.slice())
+      this.#setBootOption(option)
       return new Uint8Array()
     }
     if (is(c.getBootOption)) {
@@ -455,15 +482,40 @@ export class BmcSim implements AsyncDisposable {
     return new Uint8Array()
   }
 
+  #setBootOption({ parameter, data }: BootParameter): void {
+    this.bootWrites.push(`${parameter}:${data.toHex()}`)
+    const { ignoresBootOptions, wantsCommit, hatesProgress } = this.#options
+    if (parameter === BOOT_PARAMETER.setInProgress) {
+      const isCommit = data[0] === SET_PROGRESS.commit
+      if (isCommit && this.#uncommitted) this.#boot.set(BOOT_PARAMETER.flags, this.#uncommitted)
+      if (!isCommit) this.#isInProgress = data[0] === SET_PROGRESS.inProgress
+      this.#uncommitted = undefined
+      return
+    }
+    if (ignoresBootOptions || (hatesProgress && this.#isInProgress)) return
+    if (parameter === BOOT_PARAMETER.flags && wantsCommit) this.#uncommitted = data.slice()
+    else this.#boot.set(parameter, data.slice())
+  }
+
   #power(action: ChassisAction): Uint8Array | number | 'silence' {
+    if (this.#options.lacks?.includes(action)) return COMPLETION.invalidField
     if (this.#happens(this.#options.declinesPower)) return COMPLETION.notInThisState
     this.trace.push(action)
     const { ignoresPower, powerDelayMs, losesPowerAnswers } = this.#options
-    const apply = () => {
-      this.isOn = action === 'on' || action === 'cycle' || action === 'reset'
-      this.changes.push({ atMs: performance.now(), isOn: this.isOn })
+    const isOn = action === 'on' || action === 'cycle' || action === 'reset'
+    this.#lastPower = { atMs: performance.now(), isOn }
+    const become = (now: boolean) => {
+      this.isOn = now
+      if (!now && this.#options.dropsBootFlags) this.#boot.set(BOOT_PARAMETER.flags, new Uint8Array(5))
+      this.changes.push({ atMs: performance.now(), isOn: now })
     }
-    if (this.#happens(ignoresPower)) {
+    const apply = () => {
+      const { cycleOffMs } = this.#options
+      if (action !== 'cycle' || !cycleOffMs) return become(isOn)
+      become(false)
+      this.#timers.add(setTimeout(() => become(true), cycleOffMs))
+    }
+    if (this.#happens(ignoresPower) || this.#options.ignores?.includes(action)) {
       // Nothing happens, now or later.
     } else if (powerDelayMs) this.#timers.add(setTimeout(apply, powerDelayMs))
     else apply()

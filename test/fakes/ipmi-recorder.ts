@@ -1,7 +1,7 @@
 /**
  * Writes the recordings in test/packets/ipmi again: a relay between a client and a BMC prints each datagram, `>` to the BMC, `<` from it.
  * The relay has the BMC's port at another address, since ipmitool ends a console whose BMC names another port than the session's.
- * `node test/fakes/ipmi-recorder.ts [FILE…]`, all of them by default, with ipmi_sim, ipmitool and ipmipower installed.
+ * `node test/fakes/ipmi-recorder.ts [FILE…]`, all of them by default, with ipmi_sim, ipmitool, ipmipower and fakebmc (python3-pyghmi) installed.
  */
 import { spawn } from 'node:child_process'
 import { createSocket, type RemoteInfo } from 'node:dgram'
@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { startBmcSim } from './bmc-sim.ts'
 import { SIM_INVENTORY } from './ipmi-inventory.ts'
 import { startIpmiSim } from './ipmi-sim.ts'
+import { startPyghmiBmc } from './pyghmi-bmc.ts'
 
 const IPMITOOL = ['ipmitool', '-I', 'lanplus', '-H', '127.0.0.2', '-U', 'admin', '-P', 'secret', '-p', 'PORT']
 const RECORDINGS = [
@@ -47,13 +48,34 @@ const RECORDINGS = [
     bmc: 'bmc-sim',
     args: ['ipmipower', '-D', 'LAN_2_0', '-I', '17', '-h', '127.0.0.2:PORT', '-u', 'admin', '-p', 'secret', '--on'],
   },
+  {
+    file: 'ipmitool-suite-3-pyghmi.txt',
+    bmc: 'pyghmi',
+    args: [
+      'sh',
+      '-c',
+      `printf '%s\\n' 'mc info' 'chassis bootdev pxe options=efiboot,persistent' 'chassis bootparam get 5' 'chassis power cycle' exit |
+         ipmitool -I lanplus -H 127.0.0.2 -U admin -P secret -p PORT -C 3 shell`,
+    ],
+  },
 ] as const
+
+const START = {
+  ipmi_sim: () => startIpmiSim(undefined, SIM_INVENTORY),
+  'bmc-sim': () => startBmcSim(),
+  pyghmi: () => startPyghmiBmc(),
+}
+const ORIGINS = {
+  ipmi_sim: 'OpenIPMI ipmi_sim 2.0.33',
+  'bmc-sim': "bareboat's simulated BMC (test/fakes/bmc-sim.ts)",
+  pyghmi: 'the BMC of python3-pyghmi 1.5.34 (fakebmc)',
+}
 
 const wanted = process.argv.slice(2)
 
 for (const { file, bmc, args } of RECORDINGS) {
   if (wanted.length > 0 && !wanted.includes(file)) continue
-  await using sim = bmc === 'ipmi_sim' ? await startIpmiSim(undefined, SIM_INVENTORY) : await startBmcSim()
+  await using sim = await START[bmc]()
   const lines: string[] = []
   const back = createSocket('udp4')
   const front = createSocket('udp4')
@@ -68,8 +90,10 @@ for (const { file, bmc, args } of RECORDINGS) {
     note('<', bytes)
     if (client) front.send(bytes, client.port, client.address)
   })
-  await new Promise<void>((resolve) => front.bind(sim.port, '127.0.0.2', resolve))
-  const argv = args.map((arg) => arg.replace('PORT', String(sim.port)))
+  // pyghmi's has its port at every address, and no console here.
+  const frontPort = bmc === 'pyghmi' ? 0 : sim.port
+  await new Promise<void>((resolve) => front.bind(frontPort, '127.0.0.2', resolve))
+  const argv = args.map((arg) => arg.replace('PORT', String(front.address().port)))
   const child = spawn(argv[0]!, argv.slice(1), { stdio: ['pipe', 'ignore', 'ignore'] })
   if (file.includes('sol'))
     for (const [text, afterMs] of [
@@ -80,11 +104,10 @@ for (const { file, bmc, args } of RECORDINGS) {
   await new Promise((resolve) => child.once('exit', resolve))
   front.close()
   back.close()
-  const origin = bmc === 'ipmi_sim' ? 'OpenIPMI ipmi_sim 2.0.33' : "bareboat's simulated BMC (test/fakes/bmc-sim.ts)"
-  const shown = args.join(' ')
+  const shown = args.join(' ').replace(/\s+/g, ' ')
   writeFileSync(
     join(import.meta.dirname, '../packets/ipmi', file),
-    `# ${shown}\n# with ${origin}; user admin, password secret\n${lines.join('\n')}\n`,
+    `# ${shown}\n# with ${ORIGINS[bmc]}; user admin, password secret\n${lines.join('\n')}\n`,
   )
   console.log(file, lines.length)
 }

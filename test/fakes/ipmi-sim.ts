@@ -130,7 +130,7 @@ case $1 in
 esac
 `
 
-async function freeUdpPort(): Promise<number> {
+export async function freeUdpPort(): Promise<number> {
   const socket = createSocket('udp4')
   await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
   const { port } = socket.address()
@@ -138,12 +138,13 @@ async function freeUdpPort(): Promise<number> {
   return port
 }
 
-async function answersPing(port: number): Promise<true | undefined> {
+/** Whether anything answers a datagram, by default an RMCP presence ping. */
+export async function answersPing(port: number, datagram = '0600ff06000011be80000000'): Promise<true | undefined> {
   const socket = createSocket('udp4')
   try {
     const answer = new Promise<true>((resolve) => socket.once('message', () => resolve(true)))
     socket.on('error', () => {})
-    socket.send(Buffer.from('0600ff06000011be80000000', 'hex'), port, '127.0.0.1')
+    socket.send(Buffer.from(datagram, 'hex'), port, '127.0.0.1')
     return await Promise.race([answer, sleep(100).then(() => undefined)])
   } finally {
     socket.close()

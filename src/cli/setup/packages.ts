@@ -34,6 +34,7 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['xorriso', 'xorriso'],
   ['ipmitool', 'ipmitool'],
   ['freeipmi-tools', 'ipmipower'],
+  ['python3-pyghmi', 'fakebmc'],
   ['redfishtool', 'redfishtool'],
   ['dnsmasq-base', 'dnsmasq'],
   ['isc-dhcp-client', 'dhclient'],

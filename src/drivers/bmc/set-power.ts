@@ -18,11 +18,16 @@ export interface PowerWire {
   read(signal?: AbortSignal): Promise<PowerReading>
   /**
    * @param way which of the ways to do it, from 0
-   * @throws {AppError} when it was not done and never will be
+   * @throws {AppError} when it was not done and never will be; `unsupported` where only this way is not there
    */
   write(action: 'on' | 'off' | 'soft-off', signal: AbortSignal | undefined, way: number): Promise<PowerWritten>
-  /** How many ways there are; the next one is tried when a command was taken and nothing happened. Default 1. */
-  ways?(action: 'on' | 'off' | 'soft-off'): number
+  /**
+   * How many ways there are; the next one is tried when a command was taken and nothing happened, or is not offered. Default 1.
+   * @param inCycle the machine shall come on again: one more way to be off
+   */
+  ways?(action: 'on' | 'off' | 'soft-off', inCycle: boolean): number
+  /** How long a state has to be shown until it is believed, milliseconds. Default 0. */
+  holdMs?(): number
 }
 
 export interface PowerPatience {
@@ -75,10 +80,14 @@ export async function setPower(
   const now = await settled(wire, patience, signal)
   if (action === 'cycle') {
     if (now !== 'off') {
-      await reach(wire, 'off', 'off', patience.deadlineMs, patience, signal)
+      const way = await reach(wire, 'off', 'off', patience.deadlineMs, patience, signal, true)
       await sleep(patience.offMs, signal)
+      // A cycle of the BMC's own ends by itself.
+      const after = way > 0 ? await tryRead(wire, signal) : undefined
+      if (after && 'state' in after && after.state === 'on') return
     }
-    return reach(wire, 'on', 'on', patience.deadlineMs, patience, signal)
+    await reach(wire, 'on', 'on', patience.deadlineMs, patience, signal)
+    return
   }
   const target = action === 'on' ? 'on' : 'off'
   if (now === target) return
@@ -98,6 +107,7 @@ async function settled(wire: PowerWire, patience: PowerPatience, signal?: AbortS
   return now
 }
 
+/** @returns the way by which it was done */
 async function reach(
   wire: PowerWire,
   action: 'on' | 'off' | 'soft-off',
@@ -105,14 +115,16 @@ async function reach(
   deadlineMs: number,
   patience: PowerPatience,
   signal?: AbortSignal,
-): Promise<void> {
+  inCycle = false,
+): Promise<number> {
   const { pollMs } = patience
   const startMs = performance.now()
-  let outcome: PowerWritten | undefined = await write(0)
-  if (outcome === undefined) return
-  let sentMs = startMs
   let way = 0
+  let outcome: PowerWritten | undefined = await write()
+  if (outcome === undefined) return way
+  let sentMs = startMs
   let wasResent = false
+  let shownMs: number | undefined
   let { declinedMs } = patience
   let last: Reading | undefined
   for (
@@ -121,20 +133,23 @@ async function reach(
     pauseMs = Math.min(pauseMs * 2, pollMs)
   ) {
     last = await tryRead(wire, signal)
-    if ('state' in last && last.state === target) return
-    const again = 'state' in last && !isTurning(last.state) ? nextWay(performance.now() - sentMs) : undefined
+    const isShown = 'state' in last && last.state === target
+    if (isShown && performance.now() - (shownMs ??= performance.now()) >= (wire.holdMs?.() ?? 0)) return way
+    if ('state' in last && !isShown) shownMs = undefined
+    const isIdle = 'state' in last && !isShown && !isTurning(last.state)
+    const again = isIdle ? nextWay(performance.now() - sentMs) : undefined
     if (again !== undefined) {
       wasResent ||= outcome === 'lost'
       if (typeof outcome === 'object') declinedMs = Math.min(declinedMs * 2, Math.max(MAX_DECLINED_MS, declinedMs))
       way = again
       sentMs = performance.now()
-      outcome = await write(way)
-      if (outcome === undefined) return
+      outcome = await write()
+      if (outcome === undefined) return way
     }
     await sleep(pauseMs, signal)
   }
   const cannot = `Cannot bring the machine of BMC "${wire.address}" to "${target}"`
-  const seen = last && 'state' in last ? `it still says "${last.state}"` : 'its state cannot be read'
+  const seen = last && 'state' in last ? says(last.state) : 'its state cannot be read'
   const cause = typeof outcome === 'object' ? outcome.declined : last && 'error' in last ? last.error : undefined
   throw new AppError(
     'timeout',
@@ -142,12 +157,20 @@ async function reach(
     cause && { cause },
   )
 
-  /** Undefined when the command was refused and the machine is where it should be all the same. */
-  async function write(which: number): Promise<PowerWritten | undefined> {
+  function says(state: PowerReading): string {
+    return state === target ? `it has not said "${state}" for long` : `it still says "${state}"`
+  }
+
+  /** By `way`, or the first after it that is offered. Undefined when it was refused and the machine is where it should be all the same. */
+  async function write(): Promise<PowerWritten | undefined> {
     try {
-      return await wire.write(action, signal, which)
+      return await wire.write(action, signal, way)
     } catch (error) {
       if (!(error instanceof AppError)) throw error
+      if (error.code === 'unsupported' && hasNext()) {
+        way++
+        return write()
+      }
       const seen = await tryRead(wire, signal).catch(() => undefined)
       if (seen && 'state' in seen && seen.state === target) return undefined
       throw error
@@ -158,8 +181,11 @@ async function reach(
   function nextWay(sinceMs: number): number | undefined {
     if (typeof outcome === 'object') return sinceMs >= declinedMs ? way : undefined
     if (outcome === 'lost' && !wasResent) return sinceMs >= patience.resendMs ? way : undefined
-    const hasNext = way + 1 < (wire.ways?.(action) ?? 1)
-    return hasNext && sinceMs >= patience.nextWayMs ? way + 1 : undefined
+    return hasNext() && sinceMs >= patience.nextWayMs ? way + 1 : undefined
+  }
+
+  function hasNext(): boolean {
+    return way + 1 < (wire.ways?.(action, inCycle) ?? 1)
   }
 }
 
@@ -174,9 +200,9 @@ function isTurning(reading: PowerReading): reading is 'turning-on' | 'turning-of
 
 type Reading = { readonly state: PowerReading } | { readonly error: AppError }
 
-const DEAF: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'exhausted'])
+const DEAF: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'exhausted', 'conflict'])
 
-/** BMCs are often deaf for some seconds while power changes; that is no reason to give up before the deadline. */
+/** BMCs are often deaf, or cannot say, for some seconds while power changes; that is no reason to give up before the deadline. */
 async function tryRead(wire: PowerWire, signal?: AbortSignal): Promise<Reading> {
   try {
     return { state: await wire.read(signal) }

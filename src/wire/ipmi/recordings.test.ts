@@ -62,6 +62,17 @@ const RECORDINGS: { file: string; says: RegExp[] }[] = [
     says: [/^> Set User Password {"userId":3,"operation":"set",/, /^< Set User Password 0$/],
   },
   { file: 'ipmitool-suite-17-status.txt', says: [/^> Get Chassis Status/, /^< Get Chassis Status 0 .*"isOn":false/] },
+  {
+    file: 'ipmitool-suite-3-pyghmi.txt',
+    says: [
+      /^< Get Device ID 0 {"deviceId":0,"firmware":"1.00",.*"manufacturerId":0,"productId":0}$/,
+      /^> Set System Boot Options {"parameter":5,.*"data":\[224,4,0,0,0\]/,
+      /^< Set System Boot Options 0$/,
+      /^< Get System Boot Options 0 {"parameter":5,.*"data":\[128,4,0,0,0\]/,
+      /^> Chassis Control "cycle"$/,
+      /^< Chassis Control 204$/,
+    ],
+  },
   { file: 'ipmipower-suite-17-on.txt', says: [/^> Chassis Control "on"$/, /^< Chassis Control 0$/] },
 ]
 

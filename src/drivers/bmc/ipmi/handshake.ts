@@ -129,16 +129,18 @@ async function opening(
   )
   if (response.accepted) {
     if (response.accepted.bmcSessionId === 0) throw badPeer(login, 'it gave session id 0')
-    if (!sameAlgorithms(response.accepted, suite))
-      throw badPeer(login, `it answered cipher suite ${suite.id} with other algorithms`)
-    if (suite.id !== login.cipherSuites[0])
+    // pyghmi's BMC, and so VirtualBMC and PiKVM, answers any proposal with the algorithms of suite 3: as good as a refusal of 17.
+    const { accepted } = response
+    const used = attempt.suites.find((allowed) => sameAlgorithms(accepted, allowed))
+    if (!used) throw badPeer(login, `it answered cipher suite ${suite.id} with other algorithms`)
+    if (used.id !== login.cipherSuites[0])
       log.debug('weaker cipher suite used', {
         address: login.address,
-        cipherSuite: suite.id,
+        cipherSuite: used.id,
         wanted: login.cipherSuites[0],
       })
     attempt.exchange = {
-      suite,
+      suite: used,
       consoleSessionId: response.consoleSessionId,
       bmcSessionId: response.accepted.bmcSessionId,
       consoleRandom: nextRandom(RANDOM_BYTES),

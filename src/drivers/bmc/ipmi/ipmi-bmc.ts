@@ -2,20 +2,18 @@
 import { AppError, WireError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import { makerOfDefault } from '../../../model/default-credentials.ts'
-import type { BmcPort, PowerState } from '../../../services/power/power-port.ts'
+import type { BmcPort } from '../../../services/power/power-port.ts'
 import type { CipherSuiteId } from '../../../wire/ipmi/cipher-suites.ts'
-import { COMMANDS } from '../../../wire/ipmi/commands.ts'
 import { COMPLETION } from '../../../wire/ipmi/completion.ts'
 import { MAX_PASSWORD_BYTES, MAX_USER_BYTES } from '../../../wire/ipmi/keys.ts'
 import { RMCP_PORT } from '../../../wire/rmcp/rmcp.ts'
-import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
+import { POWER_PATIENCE, setPower, shownState, type PowerPatience } from '../set-power.ts'
 import { refuseDefaultPassword } from '../default-password.ts'
 import { Turns } from '../turns.ts'
 import { hostPort } from '../user-at-host.ts'
-import { setBootOverride } from './boot-override.ts'
 import { Commander } from './commander.ts'
-import { Silence } from './exchange.ts'
 import { createIpmiHardware } from './hardware.ts'
+import { createIpmiPower } from './power.ts'
 import type { Ask } from './records.ts'
 import type { SessionBudget } from './session-budget.ts'
 import { CompletionError, type SessionOptions } from './session.ts'
@@ -72,7 +70,7 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     budget: options.budget,
     fullWaitsMs: options.fullWaitsMs,
   })
-  const wire = powerWire(commander, address)
+  const power = createIpmiPower(commander, address, log)
   const refuseDefault = () => refuseDefaultPassword(options.user, options.password, address)
   const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) =>
     turns.take(async () => {
@@ -92,9 +90,9 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
   return {
     can,
     address,
-    status: (signal) => inTurn(async () => shownState(await wire.read(signal)), signal),
-    set: (action, signal) => inTurn(() => setPower(wire, action, patience, signal), signal),
-    setBoot: (override, signal) => inTurn(() => setBootOverride(commander, override, address, log, signal), signal),
+    status: (signal) => inTurn(async () => shownState(await power.read(signal)), signal),
+    set: (action, signal) => inTurn(() => setPower(power, action, patience, signal), signal),
+    setBoot: (override, signal) => inTurn(() => power.setBoot(override, signal), signal),
     hardware: createIpmiHardware({
       ask,
       host: options.host,
@@ -112,28 +110,6 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
       return explained(address, () => openSolConsole(session, { takeOver, signal }))
     },
     [Symbol.asyncDispose]: () => turns.close(() => commander[Symbol.asyncDispose]()),
-  }
-}
-
-function powerWire(commander: Commander, address: string): PowerWire {
-  return {
-    address,
-    async read(signal): Promise<PowerState> {
-      const status = await commander.request(COMMANDS.getChassisStatus, undefined, signal)
-      return status.isOn ? 'on' : 'off'
-    },
-    async write(action, signal) {
-      try {
-        await commander.request(COMMANDS.chassisControl, action, signal)
-        return 'taken'
-      } catch (error) {
-        if (error instanceof Silence) return 'lost'
-        // It may be there already, or in POST. What is true is read next.
-        if (error instanceof CompletionError && error.completion === COMPLETION.notInThisState)
-          return { declined: new AppError('conflict', error.message) }
-        throw error
-      }
-    },
   }
 }
 
