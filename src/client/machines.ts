@@ -5,12 +5,14 @@ import type {
   BmcFinding,
   BmcFru,
   BmcInfo,
+  BmcReplay,
   BmcSel,
   BmcSensor,
   BmcSetupAnswer,
   BmcSetupRequest,
   BmcUser,
   IdentifyRequest,
+  RecordRequest,
 } from '../model/bmc.ts'
 import type {
   CrawlRequest,
@@ -83,6 +85,11 @@ export function machineCalls({ ask, octets, channel, jsonLines, logChunks }: Cal
           ask<BmcSetupAnswer>('POST', at('machines', machine, 'bmc/setup'), { json, ...options }),
         check: async (machine: string, options: Signalled = {}) =>
           (await ask<{ findings: BmcFinding[] }>('GET', at('machines', machine, 'bmc/check'), options)).findings,
+        record: async (machine: string, json: RecordRequest, options: Signalled = {}) =>
+          (await ask<{ recording: string }>('POST', at('machines', machine, 'bmc/recordings'), { json, ...options }))
+            .recording,
+        replay: (recording: string, options: Signalled = {}) =>
+          ask<BmcReplay>('POST', '/v1/bmc/replays', { json: { recording }, ...options }),
       },
       consoleLog: (machine: string, { follow: isFollowed, sinceMs, tail, signal }: LogQuery = {}) =>
         logChunks(at('machines', machine, 'console/log'), { follow: isFollowed, since: sinceMs, tail }, signal),

@@ -9,6 +9,7 @@ import { openBlobDirectory } from '../drivers/blobs/directory.ts'
 import { SessionBudget } from '../drivers/bmc/ipmi/session-budget.ts'
 import { openInbandBmc } from '../drivers/bmc/ipmi/inband/inband-bmc.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
+import { openReplay } from '../drivers/bmc/recording/open-replay.ts'
 import { contentOf, fileAt, readPaths } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
@@ -61,6 +62,7 @@ import { createGroups } from '../services/machines/groups.ts'
 import { createMachines } from '../services/machines/machines.ts'
 import { createStaticDiscovery } from '../services/machines/static.ts'
 import { hasAgentMode, rootfsKindsOf } from '../services/kits/rootfs-kinds.ts'
+import { createBmcRecordings } from '../services/power/bmc-recordings.ts'
 import { createPower } from '../services/power/power.ts'
 import { createStoreCare } from '../services/store/care.ts'
 import type { EffectiveConfig } from './config.ts'
@@ -148,10 +150,17 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       ...(recording.power ? { recording: recording.power } : {}),
       passwordOf: machineStore.bmcPassword,
       system: createSystem({ guest, boots, leasedIp: (macs) => leasedIp(macs), presenceOf }),
-      openBmc: ({ bmc, name, macs }, password) =>
-        openBmc(bmc!, password, log.with({ machine: name }), { budget: bmcSessions, macs }),
+      openBmc: ({ bmc, name, macs }, password, tap) =>
+        openBmc(bmc!, password, log.with({ machine: name }), { budget: bmcSessions, macs, tap }),
     }),
   )
+  const bmcRecordings = createBmcRecordings({
+    power,
+    passwordOf: machineStore.bmcPassword,
+    openReplay: (recording, tap) => openReplay(recording, tap, log),
+    now,
+    release: VERSION,
+  })
   await power.recover()
   const console = stack.use(createConsole({ log, logs, now, portOf: power.portOf }))
   const forget = async (machineId: string): Promise<void> => {
@@ -328,6 +337,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     staticDiscovery: createStaticDiscovery({ store: machineStore, readNodes: readNodesInThread, now }),
     discovery,
     power,
+    bmcRecordings,
     logs,
     images,
     exports,

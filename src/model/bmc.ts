@@ -154,3 +154,28 @@ export const bmcSetupAnswer = z.object({
   bmc: z.string().describe("the machine's BMC URL now"),
 })
 export type BmcSetupAnswer = z.infer<typeof bmcSetupAnswer>
+
+/** What can be recorded: power, and what reads. */
+export const RECORDABLE = ['status', 'on', 'off', 'cycle', 'soft-off', 'info', 'sensors', 'fru', 'sel'] as const
+export type Recordable = (typeof RECORDABLE)[number]
+export const recordRequest = z.object({
+  operation: z.enum(RECORDABLE),
+  named: z.boolean().optional().describe("leave the BMC's address and user in it"),
+})
+export type RecordRequest = z.infer<typeof recordRequest>
+
+const concluded = z.object({
+  value: z.unknown().optional().describe('what the operation yields; null where it yields nothing'),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+  isCut: z.boolean().optional().describe('the recording became too long: exchanges are missing'),
+})
+export const bmcReplay = z.object({
+  operation: z.enum(RECORDABLE),
+  protocol: z.string(),
+  at: z.int().describe('when it was recorded, milliseconds since the epoch'),
+  release: z.string().describe('the release that recorded it'),
+  steps: z.array(z.string()).describe('what passed between the driver and the recording'),
+  then: concluded.describe('what was concluded when it was recorded'),
+  now: concluded.describe('what the driver concludes from it now'),
+})
+export type BmcReplay = z.infer<typeof bmcReplay>

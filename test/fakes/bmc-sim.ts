@@ -176,6 +176,8 @@ export class BmcSim implements AsyncDisposable {
   #lastPower = { atMs: -Infinity, isOn: false }
   #isInProgress = false
   #uncommitted: Uint8Array | undefined
+  /** What was made of the password, and the keys of sessions, hexadecimal: nobody else may ever have them. */
+  readonly secrets: string[] = []
   /** How many proofs of the password (RAKP 3) came. */
   proofs = 0
   /** How many serial breaks came. */
@@ -346,6 +348,10 @@ export class BmcSim implements AsyncDisposable {
       )
     }
     session.keys ??= deriveKeys(session.exchange)
+    const { sik, k1, k2 } = session.keys
+    const { bmcRandom, consoleRandom } = session.exchange
+    const codes = [rakp2Code(session.exchange), rakp3Code(session.exchange), rakp4Code(session.exchange, session.keys)]
+    this.secrets.push(...[sik, k1, k2, bmcRandom, consoleRandom, ...codes].map((bytes) => bytes.toHex()))
     const code = rakp4Code(session.exchange, session.keys).slice()
     if (this.#options.wrongRakp4) code[0]! ^= 1
     this.#plain('rakp4', serializeRakp4({ tag: m.tag, status: 0, consoleSessionId, code }), peer)

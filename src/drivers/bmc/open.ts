@@ -1,7 +1,7 @@
 /** From a BMC's URL to its driver. Each driver reads its own URL. */
 import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
-import type { BmcPort } from '../../services/power/power-port.ts'
+import type { BmcPort, BmcTap } from '../../services/power/power-port.ts'
 import { RMCP_PORT } from '../../wire/rmcp/rmcp.ts'
 import { AMT_FORM, createAmtBmc, parseAmtUrl, type AmtUrl } from './amt/amt-bmc.ts'
 import { refuseDefaultPassword } from './default-password.ts'
@@ -69,6 +69,7 @@ export interface BmcDeps {
   readonly macs?: readonly string[]
   /** Is shown what passes between us and a BMC that speaks HTTP. */
   readonly observe?: WebObserver
+  readonly tap?: BmcTap | undefined
 }
 
 /**
@@ -80,7 +81,7 @@ export function openBmc(
   url: string,
   password: string | undefined,
   log: Log,
-  { budget, macs = [], observe }: BmcDeps = {},
+  { budget, macs = [], observe, tap }: BmcDeps = {},
 ): BmcPort {
   const parsed = parseBmcUrl(url)
   const needPassword = (): string => {
@@ -97,7 +98,7 @@ export function openBmc(
       return createHttpBmc({ ...parsed, log, observe })
     case 'ipmi':
       // It refuses a maker's password itself: `machine bmc check` tells of it, without a login.
-      return createIpmiBmc({ ...parsed, password: needPassword(), log, budget })
+      return createIpmiBmc({ ...parsed, password: needPassword(), log, budget, tap })
     case 'amt':
       return createAmtBmc({ ...parsed, password: needOwnPassword(parsed.user), log, observe })
     case 'pikvm':

@@ -11,7 +11,7 @@ import { eventRoutes } from './events.ts'
 import { groupRoutes, type GroupRoutesDeps } from './groups.ts'
 import { imageRoutes, type ImageRoutesDeps } from './images.ts'
 import { kitRoutes, type KitRoutesDeps } from './kits.ts'
-import { machineBmcRoutes } from './machine-bmc.ts'
+import { machineBmcRoutes, type MachineBmcRoutesDeps } from './machine-bmc.ts'
 import { machineRoutes, type MachineRoutesDeps } from './machines.ts'
 import { mediaRoutes, type MediaRoutesDeps } from './media.ts'
 import { nodesFileRoutes, type NodesFileRoutesDeps } from './nodes-file.ts'
@@ -30,6 +30,7 @@ export interface ApiDeps
     ImageRoutesDeps,
     KitRoutesDeps,
     MachineRoutesDeps,
+    Pick<MachineBmcRoutesDeps, 'bmcRecordings'>,
     MediaRoutesDeps,
     NodesFileRoutesDeps,
     ProfileRoutesDeps,

@@ -4,15 +4,18 @@ import {
   bmcFinding,
   bmcFru,
   bmcInfo,
+  bmcReplay,
   bmcSel,
   bmcSensor,
   bmcSetupAnswer,
   bmcSetupRequest,
   bmcUser,
   identifyRequest,
+  recordRequest,
 } from '../../model/bmc.ts'
 import type { AgentsService } from '../../services/agents/agents.ts'
 import type { MachinesService } from '../../services/machines/machines.ts'
+import type { BmcRecordingsService } from '../../services/power/bmc-recordings.ts'
 import type { PowerService } from '../../services/power/power.ts'
 import { answers, newRouter } from './router.ts'
 
@@ -20,11 +23,12 @@ export interface MachineBmcRoutesDeps {
   readonly machines: MachinesService
   readonly agents: Pick<AgentsService, 'setUpBmc'>
   readonly power: PowerService
+  readonly bmcRecordings: BmcRecordingsService
 }
 
 const params = z.object({ name: z.string().max(256) })
 
-export function machineBmcRoutes({ machines, agents, power }: MachineBmcRoutesDeps): OpenAPIHono {
+export function machineBmcRoutes({ machines, agents, power, bmcRecordings }: MachineBmcRoutesDeps): OpenAPIHono {
   const app = newRouter()
   const hardware = async (name: string) => power.hardware(await machines.find(name))
   app.openapi(
@@ -139,6 +143,33 @@ export function machineBmcRoutes({ machines, agents, power }: MachineBmcRoutesDe
       const found = await machines.find(c.req.valid('param').name)
       return c.json(await agents.setUpBmc(found, c.req.valid('json')), 200)
     },
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/machines/{name}/bmc/recordings',
+      summary: 'Do something by the BMC and record what passes, without what logs in',
+      request: { params, body: { required: true, content: { 'application/json': { schema: recordRequest } } } },
+      responses: answers(z.object({ recording: z.string() }), 'JSON lines, whatever came of the operation'),
+    }),
+    async (c) => {
+      const { operation, named = false } = c.req.valid('json')
+      const machine = await machines.find(c.req.valid('param').name)
+      const recording = await bmcRecordings.record(machine, operation, { named, signal: c.req.raw.signal })
+      return c.json({ recording }, 200)
+    },
+  )
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/bmc/replays',
+      summary: 'What the driver concludes from a recording; nothing is sent to any BMC',
+      request: {
+        body: { required: true, content: { 'application/json': { schema: z.object({ recording: z.string() }) } } },
+      },
+      responses: answers(bmcReplay, 'step by step'),
+    }),
+    async (c) => c.json(await bmcRecordings.replay(c.req.valid('json').recording, c.req.raw.signal), 200),
   )
   return app
 }

@@ -1,3 +1,4 @@
+import type { Exchanged } from '../../formats/bmc-recording/recording.ts'
 import type { BmcFinding, BmcFru, BmcInfo, BmcSel, BmcSensor, BmcUser } from '../../model/bmc.ts'
 
 /**
@@ -22,6 +23,9 @@ export type BmcCapability =
   | 'soft-off'
   | 'cycle'
   | 'hardware'
+
+/** Is shown what passes between a driver and its BMC, without what logs in; `ms` is 0. Must not throw. */
+export type BmcTap = (exchange: Exchanged) => void
 
 export interface BootOverride {
   /** `none` takes an override back: the machine boots as its firmware is set. */

@@ -11,7 +11,7 @@ import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { EventBus } from '../ports.ts'
 import type { StoredMachine } from '../machines/ports.ts'
-import type { BmcHardware, BmcPort, BootOverride, PowerAction, PowerState } from './power-port.ts'
+import type { BmcHardware, BmcPort, BmcTap, BootOverride, PowerAction, PowerState } from './power-port.ts'
 import type { IntentStore, PowerIntent, PowerRecording, SystemPort } from './ports.ts'
 import { createUnseenPower } from './unseen.ts'
 
@@ -20,7 +20,7 @@ export interface PowerDeps {
   readonly intents: IntentStore
   readonly events: EventBus
   /** @throws {AppError} invalid when the machine's BMC address cannot be used */
-  readonly openBmc: (machine: StoredMachine, password: string | undefined) => BmcPort
+  readonly openBmc: (machine: StoredMachine, password: string | undefined, tap?: BmcTap) => BmcPort
   readonly passwordOf: (machineId: string) => Promise<string | undefined>
   readonly system: SystemPort
   readonly now: Now
@@ -54,6 +54,8 @@ export function createPower(deps: PowerDeps) {
   const ports = new Map<string, { readonly key: string; readonly port: BmcPort }>()
   /** The last intent of an earlier daemon whose outcome nobody has seen, by machine. */
   const unsettled = new Map<string, PowerIntent>()
+  /** Who is shown what passes, by machine. */
+  const taps = new Map<string, BmcTap>()
 
   /** The open driver of a machine, opened anew when its address or password has changed. */
   async function portOf(machine: StoredMachine): Promise<BmcPort> {
@@ -63,11 +65,12 @@ export function createPower(deps: PowerDeps) {
         `Cannot reach the BMC of "${machine.name}": none is known; set it with: bareboat machine set ${machine.name} --bmc ipmi://USER@HOST`,
       )
     const password = await passwordOf(machine.id)
-    const key = `${machine.bmc}\0${password ?? ''}\0${machine.macs.join()}`
+    const tap = taps.get(machine.id)
+    const key = `${machine.bmc}\0${password ?? ''}\0${machine.macs.join()}\0${tap ? 'tapped' : ''}`
     // From here to `ports.set` nothing waits: two drivers of one BMC would not know of each other.
     const known = ports.get(machine.id)
     if (known?.key === key) return known.port
-    const port = openBmc(machine, password)
+    const port = openBmc(machine, password, tap)
     ports.set(machine.id, { key, port })
     await known?.port[Symbol.asyncDispose]()
     return port
@@ -174,6 +177,26 @@ export function createPower(deps: PowerDeps) {
         'unsupported',
         `Cannot ask the BMC of "${machine.name}" what it knows: it can only ${[...can].join(', ')}`,
       )
+    },
+
+    /**
+     * Shows `tap` what passes between us and the machine's BMC while `work` lasts, from the login on. Others may use the BMC meanwhile.
+     * @throws {AppError} conflict when somebody is shown it already
+     */
+    async tapped<T>(machine: StoredMachine, tap: BmcTap, work: () => Promise<T>): Promise<T> {
+      if (taps.has(machine.id))
+        throw new AppError('conflict', `Cannot record the BMC of "${machine.name}": it is being recorded already`)
+      taps.set(machine.id, tap)
+      try {
+        // Opened anew, so that the login is seen.
+        await portOf(machine)
+        return await work()
+      } finally {
+        taps.delete(machine.id)
+        const known = ports.get(machine.id)
+        ports.delete(machine.id)
+        await known?.port[Symbol.asyncDispose]()
+      }
     },
 
     /** Says what the machine boots from next. A BMC that cannot is left to the machine's own boot order. */

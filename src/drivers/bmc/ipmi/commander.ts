@@ -4,7 +4,7 @@ import { AppError } from '../../../base/errors.ts'
 import type { Command } from '../../../wire/ipmi/command.ts'
 import { RETRY_WAITS_MS, Silence } from './exchange.ts'
 import type { SessionBudget } from './session-budget.ts'
-import { openIpmiSession, type IpmiSession, type SessionOptions } from './session.ts'
+import { openIpmiSession, type IpmiSession, type OpenSession, type SessionOptions } from './session.ts'
 
 /** A session that was used before may be forgotten by a BMC that restarted: a new one is tried after 1.6 s. */
 const STALE_WAITS_MS = RETRY_WAITS_MS.slice(0, 4)
@@ -22,6 +22,8 @@ export interface CommanderOptions extends SessionOptions {
   readonly paceMs: number
   /** Pauses after a refusal for want of a free session, milliseconds; default 1, 2 and 4 s. */
   readonly fullWaitsMs?: readonly number[] | undefined
+  /** Default: over UDP. */
+  readonly open?: OpenSession | undefined
   /** Shared by all BMCs of a process: how many sessions there may be at once. */
   readonly budget?: SessionBudget | undefined
 }
@@ -128,15 +130,16 @@ export class Commander implements AsyncDisposable {
 
   /** BMCs have few sessions, and forget those of tools that died after a minute: a place may come free. */
   async #openPatiently(signal?: AbortSignal): Promise<IpmiSession> {
+    const open = this.#options.open ?? openIpmiSession
     for (const pauseMs of this.#options.fullWaitsMs ?? FULL_WAITS_MS)
       try {
-        return await openIpmiSession(this.#options, signal)
+        return await open(this.#options, signal)
       } catch (error) {
         if (!(error instanceof AppError) || error.code !== 'exhausted') throw error
         this.#options.log.debug('no session is free on the BMC', { address: this.#options.address, pauseMs })
         await sleep(pauseMs, signal)
       }
-    return openIpmiSession(this.#options, signal)
+    return open(this.#options, signal)
   }
 
   #drop(): Promise<void> {

@@ -2,7 +2,7 @@
 import { AppError, WireError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import { makerOfDefault } from '../../../model/default-credentials.ts'
-import type { BmcPort } from '../../../services/power/power-port.ts'
+import type { BmcPort, BmcTap } from '../../../services/power/power-port.ts'
 import type { CipherSuiteId } from '../../../wire/ipmi/cipher-suites.ts'
 import { COMPLETION } from '../../../wire/ipmi/completion.ts'
 import { MAX_PASSWORD_BYTES, MAX_USER_BYTES } from '../../../wire/ipmi/keys.ts'
@@ -16,7 +16,7 @@ import { createIpmiHardware } from './hardware.ts'
 import { createIpmiPower } from './power.ts'
 import type { Ask } from './records.ts'
 import type { SessionBudget } from './session-budget.ts'
-import { CompletionError, type SessionOptions } from './session.ts'
+import { CompletionError, type OpenSession, type SessionOptions } from './session.ts'
 import { openSolConsole } from './sol-console.ts'
 
 export interface IpmiBmcOptions {
@@ -41,6 +41,11 @@ export interface IpmiBmcOptions {
   readonly fullWaitsMs?: readonly number[]
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
+  readonly tap?: BmcTap | undefined
+  /** How a session comes to be; default: over UDP. */
+  readonly open?: OpenSession | undefined
+  /** So many times faster than life: a state needs less time to be believed. Default 1. */
+  readonly hurry?: number
 }
 
 /**
@@ -61,6 +66,7 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     password: checkPassword(options.password, address),
     cipherSuites: checkSuites(options.cipherSuites ?? [17, 3], address),
     privilege: options.privilege ?? 'administrator',
+    tap: options.tap,
   }
   const turns = new Turns(address, options.maxWaiting ?? 16)
   const commander = new Commander({
@@ -69,8 +75,9 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     paceMs: options.paceMs ?? 20,
     budget: options.budget,
     fullWaitsMs: options.fullWaitsMs,
+    open: options.open,
   })
-  const power = createIpmiPower(commander, address, log)
+  const power = createIpmiPower({ bmc: commander, address, log, hurry: options.hurry })
   const refuseDefault = () => refuseDefaultPassword(options.user, options.password, address)
   const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) =>
     turns.take(async () => {

@@ -37,8 +37,17 @@ export interface IpmiPower extends PowerWire {
   setBoot(override: BootOverride, signal?: AbortSignal): Promise<void>
 }
 
+export interface IpmiPowerDeps {
+  readonly bmc: Pick<Commander, 'request'>
+  /** For messages. */
+  readonly address: string
+  readonly log: Log
+  /** As IpmiBmcOptions has it. */
+  readonly hurry?: number | undefined
+}
+
 /** Not safe for two callers at once: its owner takes turns. */
-export function createIpmiPower(bmc: Pick<Commander, 'request'>, address: string, log: Log): IpmiPower {
+export function createIpmiPower({ bmc, address, log, hurry = 1 }: IpmiPowerDeps): IpmiPower {
   let known: Behaviour | undefined
   /** What was set since the machine was switched on last: a BMC may drop it before it is again. */
   let override: BootOverride | undefined
@@ -75,7 +84,7 @@ export function createIpmiPower(bmc: Pick<Commander, 'request'>, address: string
       }
     },
     ways: (action, inCycle) => (known ?? USUAL).ways[inCycle ? 'cycle' : action].length,
-    holdMs: () => (known ?? USUAL).holdMs,
+    holdMs: () => (known ?? USUAL).holdMs / hurry,
     async write(action, signal, way) {
       const does = await behaviour(signal)
       if (action === 'on' && override) await renewBootOverride({ bmc, behaviour: does, address, log }, override, signal)

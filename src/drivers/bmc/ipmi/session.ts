@@ -15,12 +15,14 @@ import {
   type PayloadName,
   type RmcpPlusPacket,
 } from '../../../wire/ipmi/session-packet.ts'
+import type { BmcTap } from '../../../services/power/power-port.ts'
 import { Exchange, RETRY_WAITS_MS, Silence } from './exchange.ts'
 import { shakeHands, type Established, type Login } from './handshake.ts'
 import { nextRandom } from './random-pool.ts'
 import { SequenceWindow } from './sequence-window.ts'
 import { nextSessionState, type SessionEvent, type SessionState } from './session-state.ts'
-import { openUdpLink, type UdpLink } from './udp-link.ts'
+import { tapCommand, tapSession } from './tap.ts'
+import { openUdpLink } from './udp-link.ts'
 
 /** How long a command that must not be sent twice may take to be answered, milliseconds. */
 const SINGLE_TRY_WAITS_MS = [3000]
@@ -53,7 +55,12 @@ export interface SessionOptions extends Login {
   readonly host: string
   readonly port: number
   readonly log: Log
+  readonly tap?: BmcTap | undefined
 }
+
+export type OpenSession = (options: SessionOptions, signal?: AbortSignal) => Promise<IpmiSession>
+/** What a session asks its questions on. */
+export type Questions = Pick<Exchange, 'ask' | 'send' | 'cancel' | 'onOther'>
 
 /**
  * Opens a socket and a session on it.
@@ -63,17 +70,19 @@ export async function openIpmiSession(options: SessionOptions, signal?: AbortSig
   await using stack = new AsyncDisposableStack()
   const link = stack.use(await openUdpLink(options.host, options.port))
   const exchange = new Exchange(link, options.log)
-  const session = new IpmiSession(link, exchange, await shakeHands(exchange, options, options.log, signal), options)
+  const shaking = () => shakeHands(exchange, options, options.log, signal)
+  const session = new IpmiSession(link, exchange, await tapSession(options.tap, shaking), options)
   stack.move()
   return session
 }
 
 export class IpmiSession implements AsyncDisposable {
-  readonly #link: UdpLink
-  readonly #exchange: Exchange
+  readonly #link: AsyncDisposable
+  readonly #exchange: Questions
   readonly #established: Established
   readonly #address: string
   readonly #log: Log
+  readonly #tap: BmcTap | undefined
   readonly #window = new SequenceWindow()
   #state: SessionState = 'active'
   #sequence = 0
@@ -86,16 +95,17 @@ export class IpmiSession implements AsyncDisposable {
   onSol: ((payload: Uint8Array) => void) | undefined
 
   constructor(
-    link: UdpLink,
-    exchange: Exchange,
+    link: AsyncDisposable,
+    exchange: Questions,
     established: Established,
-    { address, log }: { address: string; log: Log },
+    { address, log, tap }: Pick<SessionOptions, 'address' | 'log' | 'tap'>,
   ) {
     this.#link = link
     this.#exchange = exchange
     this.#established = established
     this.#address = address
     this.#log = log
+    this.#tap = tap
     exchange.onOther = (packet) => void this.#openNew(packet)
   }
 
@@ -202,25 +212,23 @@ export class IpmiSession implements AsyncDisposable {
       throw new Silence(0, false, { isBeforeSending: true })
     const sequence = this.#requestSequence
     this.#requestSequence = (sequence + 1) % REQUEST_SEQUENCES
-    const message = serializeIpmiRequest({
-      netFn: command.netFn,
-      command: command.command,
-      sequence,
-      data: command.request.write(question),
-    })
+    const data = command.request.write(question)
+    const message = serializeIpmiRequest({ netFn: command.netFn, command: command.command, sequence, data })
     try {
-      return await this.#exchange.ask(
-        // A repetition is a new packet of the session with the same request number (§6.12.13, §13.8).
-        () => this.#seal('ipmi', message),
-        (packet) => {
-          const payload = this.#openNew(packet)
-          if (!payload) return undefined
-          const response = parseIpmiResponse(payload)
-          const isOurs =
-            response.sequence === sequence && response.command === command.command && response.netFn === command.netFn
-          return isOurs ? response : undefined
-        },
-        { waitsMs: waitsMs ?? (command.isIdempotent ? RETRY_WAITS_MS : SINGLE_TRY_WAITS_MS), signal },
+      return await tapCommand(this.#tap, command, data, () =>
+        this.#exchange.ask(
+          // A repetition is a new packet of the session with the same request number (§6.12.13, §13.8).
+          () => this.#seal('ipmi', message),
+          (packet) => {
+            const payload = this.#openNew(packet)
+            if (!payload) return undefined
+            const response = parseIpmiResponse(payload)
+            const isOurs =
+              response.sequence === sequence && response.command === command.command && response.netFn === command.netFn
+            return isOurs ? response : undefined
+          },
+          { waitsMs: waitsMs ?? (command.isIdempotent ? RETRY_WAITS_MS : SINGLE_TRY_WAITS_MS), signal },
+        ),
       )
     } catch (error) {
       if (error instanceof Silence && this.#state === 'active' && command.isIdempotent) this.#go('lost')
