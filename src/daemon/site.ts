@@ -75,8 +75,8 @@ import { NBD_CONNECTIONS, openRoots } from './roots.ts'
 import { untilBroken } from './until-broken.ts'
 import { VERSION } from './version.ts'
 
-/** Sessions with BMCs, each a socket; whoever needs one more waits for the one that was idle longest. */
-const MAX_BMC_SESSIONS = 256
+/** Sessions with BMCs, consoles among them, each a socket; whoever needs one more waits for the one that was idle longest. */
+const MAX_BMC_SESSIONS = 1024
 
 /** Runs the daemon until the signal aborts. Containers that run go on running without it. */
 export async function runSite({ config, entries }: EffectiveConfig, log: Log, signal: AbortSignal): Promise<void> {

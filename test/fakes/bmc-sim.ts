@@ -77,6 +77,10 @@ export interface Misbehaviour {
   readonly wrongSequence?: boolean
   /** Confirms a session without authentication, integrity and encryption, whatever was proposed: cipher suite 0. */
   readonly downgrades?: boolean
+  /** Answers Open Session after this, milliseconds. */
+  readonly opensLateMs?: number
+  /** Answers of the handshake that are lost; the BMC has done its part. */
+  readonly losesProof?: 'rakp2' | 'rakp4'
   /** The last proof of the handshake is wrong. */
   readonly wrongRakp4?: boolean
   /** Says OK to power commands and does nothing; a number is the share of them. */
@@ -178,6 +182,8 @@ export class BmcSim implements AsyncDisposable {
   #uncommitted: Uint8Array | undefined
   /** What was made of the password, and the keys of sessions, hexadecimal: nobody else may ever have them. */
   readonly secrets: string[] = []
+  /** How many sessions were opened. */
+  opened = 0
   /** How many proofs of the password (RAKP 3) came. */
   proofs = 0
   /** How many serial breaks came. */
@@ -307,11 +313,11 @@ export class BmcSim implements AsyncDisposable {
     const none = { authentication: 0, integrity: 0, confidentiality: 0 }
     const algorithms = this.#options.downgrades ? none : suite
     const accepted = { ...algorithms, privilege: m.privilege === 0 ? highest : m.privilege, bmcSessionId: id }
-    this.#plain(
-      'openSessionResponse',
-      serializeOpenSessionResponse({ tag, status: 0, consoleSessionId, accepted }),
-      peer,
-    )
+    const response = serializeOpenSessionResponse({ tag, status: 0, consoleSessionId, accepted })
+    this.opened++
+    const { opensLateMs } = this.#options
+    if (opensLateMs === undefined) return this.#plain('openSessionResponse', response, peer)
+    this.#timers.add(setTimeout(() => this.#plain('openSessionResponse', response, peer), opensLateMs))
   }
 
   #onRakp1(payload: Uint8Array, peer: RemoteInfo): void {
@@ -329,6 +335,7 @@ export class BmcSim implements AsyncDisposable {
     session.exchange = { ...session.exchange, consoleRandom, role, user }
     const { bmcRandom, bmcGuid } = session.exchange
     const proof = { bmcRandom, bmcGuid, code: rakp2Code(session.exchange) }
+    if (this.#options.losesProof === 'rakp2') return
     this.#plain('rakp2', serializeRakp2({ tag: m.tag, status: 0, consoleSessionId, proof }), peer)
   }
 
@@ -337,7 +344,8 @@ export class BmcSim implements AsyncDisposable {
     const session = this.#sessions.get(m.bmcSessionId)
     if (!session) return
     const { consoleSessionId } = session.exchange
-    if (m.status !== 0) return void this.#sessions.delete(session.id)
+    // Once the keys are proved, only Close Session ends it.
+    if (m.status !== 0) return session.keys ? undefined : void this.#sessions.delete(session.id)
     this.proofs++
     if (!sameCode(m.code, rakp3Code(session.exchange))) {
       this.#sessions.delete(session.id)
@@ -354,6 +362,7 @@ export class BmcSim implements AsyncDisposable {
     this.secrets.push(...[sik, k1, k2, bmcRandom, consoleRandom, ...codes].map((bytes) => bytes.toHex()))
     const code = rakp4Code(session.exchange, session.keys).slice()
     if (this.#options.wrongRakp4) code[0]! ^= 1
+    if (this.#options.losesProof === 'rakp4') return
     this.#plain('rakp4', serializeRakp4({ tag: m.tag, status: 0, consoleSessionId, code }), peer)
   }
 

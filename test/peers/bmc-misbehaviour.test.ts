@@ -1,7 +1,7 @@
 /** The IPMI driver against the ways in which real BMCs go wrong, each an option of the simulated BMC. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { sleep } from '../../src/base/clock.ts'
+import { poll, sleep } from '../../src/base/clock.ts'
 import { quietLog } from '../../src/base/log.ts'
 import { createIpmiBmc, type IpmiBmcOptions } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
 import { openSolConsole } from '../../src/drivers/bmc/ipmi/sol-console.ts'
@@ -124,6 +124,34 @@ test('a BMC that does not know the password gets no proof of ours, and frees its
   assert.equal(it.sim.proofs, 0)
 })
 
+for (const losesProof of ['rakp2', 'rakp4'] as const)
+  test(`a login that is broken off while ${losesProof} is missing leaves no session on the BMC`, async () => {
+    await using it = await rig({ losesProof })
+    const stop = new AbortController()
+    const asked = it.bmc.status(stop.signal)
+    await untilTrue(() => it.sim.sessions === 1 && (losesProof === 'rakp2' || it.sim.proofs > 0))
+    stop.abort(new Error('the daemon ends'))
+    await assert.rejects(asked, { message: 'the daemon ends' })
+    await untilTrue(() => it.sim.sessions === 0)
+  })
+
+test(
+  'a login that begins anew gives back the place that it had: a BMC with one is enough',
+  { timeout: 30_000 },
+  async () => {
+    await using it = await rig({ losesProof: 'rakp2', maxSessions: 1 }, { fullWaitsMs: [] })
+    await assert.rejects(it.bmc.status(), { code: 'unreachable' })
+    await untilTrue(() => it.sim.sessions === 0)
+  },
+)
+
+test('a login that is broken off before the BMC has answered at all leaves no session either', async () => {
+  await using it = await rig({ opensLateMs: 200 })
+  await assert.rejects(it.bmc.status(AbortSignal.timeout(50)), { name: 'TimeoutError' })
+  await untilTrue(() => it.sim.opened > 0)
+  await untilTrue(() => it.sim.sessions === 0)
+})
+
 test('a BMC that never closes does not hold us for long', async () => {
   const it = await rig({ ignoresClose: true })
   await it.bmc.status()
@@ -181,6 +209,25 @@ test('twenty BMCs share three sessions, and each is closed in the end', async ()
   await Promise.all(rigs.map((it) => it.bmc.set('on')))
   assert.ok(rigs.filter((it) => it.sim.sessions > 0).length <= 3)
   await Promise.all(rigs.map((it) => it[Symbol.asyncDispose]()))
+  assert.equal(budget.held, 0)
+})
+
+test('consoles count among the sessions, and leave one in four for commands', async () => {
+  const budget = new SessionBudget(4)
+  const rigs = await Promise.all(Array.from({ length: 5 }, () => rig({}, { budget })))
+  await using stack = new AsyncDisposableStack()
+  for (const each of rigs) stack.use(each)
+  const consoles: BmcConsole[] = []
+  for (const { bmc } of rigs.slice(0, 3)) consoles.push(await bmc.console!())
+  assert.equal(budget.held, 3)
+  await assert.rejects(rigs[3]!.bmc.console!(), { code: 'exhausted', message: /3 are open/ })
+  assert.equal(await rigs[3]!.bmc.status(), 'off')
+  assert.equal(await rigs[4]!.bmc.status(), 'off')
+  await consoles[0]![Symbol.asyncDispose]()
+  await consoles[0]![Symbol.asyncDispose]()
+  await (await rigs[4]!.bmc.console!())[Symbol.asyncDispose]()
+  for (const console of consoles) await console[Symbol.asyncDispose]()
+  await stack.disposeAsync()
   assert.equal(budget.held, 0)
 })
 
@@ -261,4 +308,8 @@ async function readUntil(console: AsyncIterable<Uint8Array>, lengthBytes: number
     if (got >= lengthBytes) break
   }
   return Buffer.concat(parts)
+}
+
+async function untilTrue(isSo: () => boolean): Promise<void> {
+  assert.ok(await poll(() => isSo() || undefined, { everyMs: 10, deadlineMs: 5000 }))
 }

@@ -20,13 +20,18 @@ const PATIENCE = { offMs: 20, pollMs: 20, deadlineMs: 1500, softOffDeadlineMs: 6
 /** A daemon's power service and recordings over a simulated BMC. */
 async function rig(
   sim: BmcSimOptions = {},
-  { password = PASSWORD, ...patience }: Partial<PowerPatience> & { password?: string } = {},
+  {
+    password = PASSWORD,
+    statusDeadlineMs = 15_000,
+    ...patience
+  }: Partial<PowerPatience> & { password?: string; statusDeadlineMs?: number } = {},
 ) {
   const stack = new AsyncDisposableStack()
   const fake = stack.use(await startBmcSim({ password: PASSWORD, user: 'operations', ...sim }))
   const power = stack.use(
     createPower({
       log: quietLog,
+      statusDeadlineMs,
       now: Date.now,
       events: { publish: async () => {} } as unknown as EventBus,
       intents: { begin: async () => ({}), end: async () => {}, unfinished: async () => [] } as unknown as IntentStore,
@@ -162,4 +167,11 @@ test('a recording of another operation, version or protocol is an error that say
   await assert.rejects(it.replay(other({ protocol: 'smoke' })), { code: 'unsupported' })
   await assert.rejects(it.replay(text.replace('"version":1', '"version":2')), { code: 'invalid' })
   await assert.rejects(it.replay('{}'), { code: 'invalid' })
+})
+
+test('a BMC that does not say its state by the deadline is a timeout, and who goes away is told nothing else', async () => {
+  await using it = await rig({ loss: 1 }, { statusDeadlineMs: 300 })
+  await assert.rejects(it.power.status(it.machine), { code: 'timeout', message: /"m1".*did not answer within 0\.3 s/ })
+  const gone = AbortSignal.abort(new Error('gone'))
+  await assert.rejects(it.power.status(it.machine, gone), { message: 'gone' })
 })

@@ -28,6 +28,8 @@ export interface PowerDeps {
   readonly recording?: PowerRecording
   /** How long a BMC may take to show the effect of a command that it took, milliseconds. */
   readonly settleMs?: number
+  /** How long a BMC may take to say its state, milliseconds; default 15 s. */
+  readonly statusDeadlineMs?: number
   /** See unseen.ts. */
   readonly unseen?: { readonly silenceMs?: number; readonly pollMs?: number }
 }
@@ -49,7 +51,8 @@ const SETTLE_MS = 15_000
 const SETTLE_POLL_MS = 500
 
 export function createPower(deps: PowerDeps) {
-  const { log, intents, events, openBmc, passwordOf, now, recording, settleMs = SETTLE_MS } = deps
+  const { log, intents, events, openBmc, passwordOf, now, recording } = deps
+  const { settleMs = SETTLE_MS, statusDeadlineMs = STATUS_DEADLINE_MS } = deps
   const unseen = createUnseenPower({ ...deps.unseen, system: deps.system, now })
   const ports = new Map<string, { readonly key: string; readonly port: BmcPort }>()
   /** The last intent of an earlier daemon whose outcome nobody has seen, by machine. */
@@ -107,8 +110,9 @@ export function createPower(deps: PowerDeps) {
      */
     async status(machine: StoredMachine, signal?: AbortSignal, isLeaving = false): Promise<PowerState> {
       const port = await portOf(machine)
-      if (!isSeen(port)) return unseen.status(machine, isLeaving, within(STATUS_DEADLINE_MS, signal))
-      return port.status(within(STATUS_DEADLINE_MS, signal))
+      return bounded(`Cannot read the power state of "${machine.name}"`, statusDeadlineMs, signal, (by) =>
+        isSeen(port) ? port.status(by) : unseen.status(machine, isLeaving, by),
+      )
     },
 
     /**
@@ -202,7 +206,9 @@ export function createPower(deps: PowerDeps) {
     /** Says what the machine boots from next. A BMC that cannot is left to the machine's own boot order. */
     async setBoot(machine: StoredMachine, override: BootOverride, signal?: AbortSignal): Promise<void> {
       const port = await portOf(machine)
-      if (port.can.has('boot-override')) await port.setBoot(override, within(ACTION_DEADLINE_MS, signal))
+      if (!port.can.has('boot-override')) return
+      const doing = `Cannot set the boot device of "${machine.name}"`
+      await bounded(doing, ACTION_DEADLINE_MS, signal, (by) => port.setBoot(override, by))
     },
 
     /** Takes up what an earlier daemon left behind: of each machine the last intent counts, those before it are over. */
@@ -234,6 +240,23 @@ export function createPower(deps: PowerDeps) {
 /** Whether the BMC can say the state, so that what was asked of it can be read back. */
 function isSeen(port: BmcPort): boolean {
   return port.can.has('power')
+}
+
+/** @throws {AppError} `timeout` when the deadline passed and not the caller's signal, which says why by itself */
+async function bounded<T>(
+  doing: string,
+  deadlineMs: number,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const deadline = AbortSignal.timeout(deadlineMs)
+  try {
+    return await work(signal ? AbortSignal.any([signal, deadline]) : deadline)
+  } catch (cause) {
+    if (cause instanceof AppError || !deadline.aborted || signal?.aborted) throw cause
+    const seconds = Math.round(deadlineMs / 100) / 10
+    throw new AppError('timeout', `${doing}: its BMC did not answer within ${seconds} s`, { cause })
+  }
 }
 
 function within(deadlineMs: number, signal?: AbortSignal): AbortSignal {

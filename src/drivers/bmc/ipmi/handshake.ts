@@ -9,6 +9,7 @@ import {
   type CipherSuite,
   type CipherSuiteId,
 } from '../../../wire/ipmi/cipher-suites.ts'
+import { COMMANDS } from '../../../wire/ipmi/commands.ts'
 import {
   deriveKeys,
   rakp2Code,
@@ -19,6 +20,7 @@ import {
   type KeyExchange,
   type SessionKeys,
 } from '../../../wire/ipmi/keys.ts'
+import { serializeIpmiRequest } from '../../../wire/ipmi/message.ts'
 import {
   NAME_ONLY_LOOKUP,
   parseOpenSessionResponse,
@@ -32,7 +34,13 @@ import {
   STATUS,
   SUITE_REFUSED,
 } from '../../../wire/ipmi/rakp.ts'
-import { PAYLOAD, serializePlain, type PayloadName, type RmcpPlusPacket } from '../../../wire/ipmi/session-packet.ts'
+import {
+  PAYLOAD,
+  sealPacket,
+  serializePlain,
+  type PayloadName,
+  type RmcpPlusPacket,
+} from '../../../wire/ipmi/session-packet.ts'
 import { RETRY_WAITS_MS, Silence, type Exchange } from './exchange.ts'
 import { nextRandom } from './random-pool.ts'
 import { nextSessionState, type SessionEvent, type SessionState } from './session-state.ts'
@@ -66,6 +74,7 @@ interface Attempt {
   state: SessionState
   suites: CipherSuite[]
   privilege: 'operator' | 'administrator'
+  proposals?: readonly { readonly consoleSessionId: number }[]
   exchange?: KeyExchange
   established?: Established
 }
@@ -73,27 +82,70 @@ interface Attempt {
 /**
  * Runs the handshake to its end.
  * @throws {AppError} `unauthorized`, `unsupported` (no suite in common), `exhausted` (the BMC has no free session), `bad_peer`
- * @throws {Silence} when the BMC does not answer
+ * @throws {Silence} when the BMC does not answer. A link that is kept for a while after that gives up what comes too late.
  */
 export async function shakeHands(link: Exchange, login: Login, log: Log, signal?: AbortSignal): Promise<Established> {
   const suites = login.cipherSuites.map((id) => CIPHER_SUITES[id])
   const attempt: Attempt = { state: 'opening', suites, privilege: login.privilege }
-  for (let handshakes = 0; attempt.state !== 'active';) {
-    let event: SessionEvent
-    switch (attempt.state) {
-      case 'opening':
-        if (handshakes++ >= MAX_HANDSHAKES) throw new Silence(handshakes - 1, false)
-        event = await opening(link, login, attempt, log, signal)
-        break
-      case 'keying':
-        event = await keying(link, login, attempt, signal)
-        break
-      default:
-        event = await proving(link, login, attempt, signal)
+  try {
+    for (let handshakes = 0; attempt.state !== 'active';) {
+      let event: SessionEvent
+      switch (attempt.state) {
+        case 'opening':
+          if (handshakes++ >= MAX_HANDSHAKES) throw new Silence(handshakes - 1, false)
+          event = await opening(link, login, attempt, log, signal)
+          break
+        case 'keying':
+          event = await keying(link, login, attempt, signal)
+          break
+        default:
+          event = await proving(link, login, attempt, signal)
+      }
+      if (event === 'silence') giveUp(link, attempt)
+      attempt.state = nextSessionState(attempt.state, event)!
     }
-    attempt.state = nextSessionState(attempt.state, event)!
+    return attempt.established!
+  } catch (error) {
+    if (attempt.state === 'opening') giveUpLate(link, attempt)
+    else giveUp(link, attempt)
+    throw error
   }
-  return attempt.established!
+}
+
+/**
+ * Tells the BMC that a session which it has a place for will not be used: without that, it keeps the place for a minute or longer, and
+ * has some four. RAKP 3 with an error status ends it before the keys are proved (§13.22), Close Session after (§22.19): where RAKP 4 is
+ * what did not come, only the BMC knows which of the two it is. Neither is repeated, and no answer is waited for.
+ */
+function giveUp(link: Exchange, attempt: Attempt): void {
+  const x = attempt.exchange
+  if (!x) return
+  delete attempt.exchange
+  if (attempt.state === 'proving') link.send(sealedClose(x))
+  link.send(refusalOf(x.bmcSessionId))
+}
+
+function refusalOf(bmcSessionId: number): Uint8Array {
+  const code = new Uint8Array()
+  return plain('rakp3', serializeRakp3({ tag: randomInt(256), status: STATUS.badIntegrity, bmcSessionId, code }))
+}
+
+/** Gives up whatever session a late answer to Open Session still brings. */
+function giveUpLate(link: Exchange, { proposals = [] }: Attempt): void {
+  link.onOther = (packet) => {
+    if (!isPlain(packet, 'openSessionResponse')) return
+    const { consoleSessionId, accepted } = parseOpenSessionResponse(packet.payload)
+    const isOurs = proposals.some((proposal) => proposal.consoleSessionId === consoleSessionId)
+    if (accepted && isOurs) link.send(refusalOf(accepted.bmcSessionId))
+  }
+}
+
+function sealedClose(x: KeyExchange): Uint8Array {
+  const { netFn, command, request } = COMMANDS.closeSession
+  const { bmcSessionId: sessionId } = x
+  const payload = serializeIpmiRequest({ netFn, command, sequence: 0, data: request.write(sessionId) })
+  const packet = { payloadType: 'ipmi', sessionId, sequence: 1, payload, iv: nextRandom(16) } as const
+  return serializeRmcp({ kind: 'ipmi', sequence: NO_ACK_SEQUENCE, body: sealPacket(deriveKeys(x), packet) })
 }
 
 async function opening(
@@ -111,6 +163,7 @@ async function opening(
     tag: (firstTag + n) & 0xff,
     consoleSessionId: firstId + n,
   }))
+  attempt.proposals = proposals
   const requests = proposals.map(({ suite, tag, consoleSessionId }) => {
     const privilege = PRIVILEGE[attempt.privilege]
     return plain('openSessionRequest', serializeOpenSessionRequest({ ...suite, tag, consoleSessionId, privilege }))
@@ -181,16 +234,7 @@ async function keying(link: Exchange, login: Login, attempt: Attempt, signal?: A
   if (!answer) return 'silence'
   if (!answer.proof) return onRakp2Refusal(login, attempt, answer.status)
   const keyed: KeyExchange = { ...x, bmcRandom: answer.proof.bmcRandom.slice(), bmcGuid: answer.proof.bmcGuid.slice() }
-  if (!sameCode(rakp2Code(keyed), answer.proof.code)) {
-    // The BMC holds a slot for us until it hears that we give up (§13.22).
-    link.send(
-      plain(
-        'rakp3',
-        serializeRakp3({ tag, status: STATUS.badIntegrity, bmcSessionId: x.bmcSessionId, code: new Uint8Array() }),
-      ),
-    )
-    throw wrongPassword(login)
-  }
+  if (!sameCode(rakp2Code(keyed), answer.proof.code)) throw wrongPassword(login)
   attempt.exchange = keyed
   return 'bmc-proved'
 }

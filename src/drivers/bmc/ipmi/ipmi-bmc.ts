@@ -2,7 +2,7 @@
 import { AppError, WireError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import { makerOfDefault } from '../../../model/default-credentials.ts'
-import type { BmcPort, BmcTap } from '../../../services/power/power-port.ts'
+import type { BmcConsole, BmcPort, BmcTap } from '../../../services/power/power-port.ts'
 import type { CipherSuiteId } from '../../../wire/ipmi/cipher-suites.ts'
 import { COMPLETION } from '../../../wire/ipmi/completion.ts'
 import { MAX_PASSWORD_BYTES, MAX_USER_BYTES } from '../../../wire/ipmi/keys.ts'
@@ -35,7 +35,7 @@ export interface IpmiBmcOptions {
   readonly idleMs?: number
   /** Least time between two commands, milliseconds; default 20. */
   readonly paceMs?: number
-  /** Bounds the sessions, and so the sockets, of all BMCs that share it; consoles are not counted. Without one, each BMC may have one. */
+  /** Bounds the sessions, and so the sockets, of all BMCs that share it. Without one, each BMC may have one, and its consoles. */
   readonly budget?: SessionBudget | undefined
   /** Pauses after the BMC said that it has no free session, milliseconds; default 1, 2 and 4 s. */
   readonly fullWaitsMs?: readonly number[]
@@ -114,9 +114,26 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
     }),
     async console({ takeOver = false, signal } = {}) {
       refuseDefault()
-      return explained(address, () => openSolConsole(session, { takeOver, signal }))
+      const release = await options.budget?.hold(signal)
+      try {
+        return held(await explained(address, () => openSolConsole(session, { takeOver, signal })), release)
+      } catch (error) {
+        release?.()
+        throw error
+      }
     },
     [Symbol.asyncDispose]: () => turns.close(() => commander[Symbol.asyncDispose]()),
+  }
+}
+
+/** A console whose place in the budget is given back when it is closed. */
+function held(console: BmcConsole, release: (() => void) | undefined): BmcConsole {
+  if (!release) return console
+  return {
+    [Symbol.asyncIterator]: () => console[Symbol.asyncIterator](),
+    write: (bytes, signal) => console.write(bytes, signal),
+    sendBreak: (signal) => console.sendBreak(signal),
+    [Symbol.asyncDispose]: () => console[Symbol.asyncDispose]().then(release),
   }
 }
 

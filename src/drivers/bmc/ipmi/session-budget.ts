@@ -1,16 +1,48 @@
+import { AppError } from '../../../base/errors.ts'
+
+/** The share of all sessions that may last: those of consoles, which nobody can make close. */
+const LASTING_SHARE = 3 / 4
+
 /**
  * How many BMC sessions, each a socket, a process holds at once. When all are held, whoever wants one makes the longest idle session
- * close, and waits its turn.
+ * close, and waits its turn. Some are always left for commands, however many consoles there are.
  */
 export class SessionBudget {
   readonly #max: number
+  readonly #maxLasting: number
   #held = 0
+  #lasting = 0
   /** Closes an idle session; oldest first. */
   readonly #idle = new Set<() => void>()
   readonly #waiting = new Set<() => void>()
 
   constructor(max: number) {
     this.#max = max
+    this.#maxLasting = Math.max(1, Math.floor(max * LASTING_SHARE))
+  }
+
+  /**
+   * A place for as long as its holder likes.
+   * @returns gives it back; a second call does nothing
+   * @throws {AppError} `exhausted` when too many last already; and as `acquire`
+   */
+  async hold(signal?: AbortSignal): Promise<() => void> {
+    if (this.#lasting >= this.#maxLasting)
+      throw new AppError('exhausted', `Cannot open another console: ${this.#lasting} are open; close some`)
+    this.#lasting++
+    let isHeld = true
+    try {
+      await this.acquire(signal)
+    } catch (error) {
+      this.#lasting--
+      throw error
+    }
+    return () => {
+      if (!isHeld) return
+      isHeld = false
+      this.#lasting--
+      this.release()
+    }
   }
 
   get held(): number {

@@ -62,18 +62,24 @@ export type OpenSession = (options: SessionOptions, signal?: AbortSignal) => Pro
 /** What a session asks its questions on. */
 export type Questions = Pick<Exchange, 'ask' | 'send' | 'cancel' | 'onOther'>
 
+/** How long a socket is kept after a login was broken off, for a session that the BMC opens a moment later, milliseconds. */
+const LINGER_MS = 500
+
 /**
  * Opens a socket and a session on it.
  * @throws {AppError} as `shakeHands`  @throws {Silence} when the BMC does not answer
  */
 export async function openIpmiSession(options: SessionOptions, signal?: AbortSignal): Promise<IpmiSession> {
-  await using stack = new AsyncDisposableStack()
-  const link = stack.use(await openUdpLink(options.host, options.port))
+  const link = await openUdpLink(options.host, options.port)
   const exchange = new Exchange(link, options.log)
-  const shaking = () => shakeHands(exchange, options, options.log, signal)
-  const session = new IpmiSession(link, exchange, await tapSession(options.tap, shaking), options)
-  stack.move()
-  return session
+  try {
+    const established = await tapSession(options.tap, () => shakeHands(exchange, options, options.log, signal))
+    return new IpmiSession(link, exchange, established, options)
+  } catch (error) {
+    if (signal?.aborted) setTimeout(() => void link[Symbol.asyncDispose](), LINGER_MS)
+    else await link[Symbol.asyncDispose]()
+    throw error
+  }
 }
 
 export class IpmiSession implements AsyncDisposable {
