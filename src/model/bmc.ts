@@ -8,6 +8,7 @@ export const bmcInfo = z.object({
   product: z.string().optional(),
   firmware: z.string().optional(),
   guid: z.string().optional().describe('of the system; of most makes its SMBIOS UUID'),
+  mac: z.string().optional().describe("of the BMC's own network interface, not of its machine"),
   cipherSuite: z.int().optional().describe('of the IPMI session: 17 or 3'),
   power: z
     .object({

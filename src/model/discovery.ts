@@ -65,7 +65,7 @@ export const crawlRequest = z
       .array(z.string().max(256))
       .max(4096)
       .default([])
-      .describe('addresses or https://HOST[:PORT]; all that were found when empty'),
+      .describe('addresses, https://HOST[:PORT] or ipmi://HOST[:PORT]; all that were found when empty'),
     user: z.string().min(1).max(256),
     password: z.string().min(1).max(256),
     trust: bmcTrust

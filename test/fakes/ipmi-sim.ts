@@ -52,6 +52,7 @@ export async function startIpmiSim(
       '    priv_limit admin',
       ...auths,
       '    guid a123456789abcdefa123456789abcdef',
+      `    lan_config_program "${dir}/lan.sh"`,
       '  endlan',
       `  chassis_control "${dir}/chassis.sh 0x20"`,
       `  sol "tcp:127.0.0.1:${serialPort}" 115200`,
@@ -73,6 +74,8 @@ export async function startIpmiSim(
   )
   writeFileSync(join(dir, 'chassis.sh'), CHASSIS)
   chmodSync(join(dir, 'chassis.sh'), 0o755)
+  writeFileSync(join(dir, 'lan.sh'), LAN)
+  chmodSync(join(dir, 'lan.sh'), 0o755)
   writeFileSync(join(dir, 'log'), '')
   mkdirSync(join(dir, 'state'))
   const child = spawn('ipmi_sim', ['-n', '-c', 'lan.conf', '-f', 'node0.emu', '-s', 'state'], {
@@ -128,6 +131,16 @@ case $1 in
   power | boot) echo "$2" >"$1" ;;
   shutdown) echo 0 >power ;;
 esac
+`
+
+/** `get mac_addr` prints `mac_addr:…` and so on, as ipmi_sim_lancontrol does. */
+const LAN = `#!/bin/sh
+while [ $# -gt 0 ] && [ "$1" != get ]; do shift; done
+shift
+for key in "$@"; do
+  case $key in mac_addr) value=0c:c4:7a:00:00:05 ;; ip_addr_src) value=static ;; ip_addr) value=127.0.0.1 ;; *) value=0.0.0.0 ;; esac
+  echo "$key:$value"
+done
 `
 
 export async function freeUdpPort(): Promise<number> {

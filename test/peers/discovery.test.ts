@@ -19,6 +19,7 @@ import { crawlRequest, type DiscoveredBmc, importRequest, scanRequest } from '..
 import { machineSpec } from '../../src/model/machine.ts'
 import { createDiscovery } from '../../src/services/discovery/discovery.ts'
 import { createMachines } from '../../src/services/machines/machines.ts'
+import { SIM_INVENTORY } from '../fakes/ipmi-inventory.ts'
 import { hasProgram, startIpmiSim } from '../fakes/ipmi-sim.ts'
 import { startRedfishSim } from '../fakes/redfish-sim.ts'
 import { readTree, type TreeName } from '../fakes/redfish-tree.ts'
@@ -94,6 +95,52 @@ test('scan finds a BMC of OpenIPMI by its presence pong, and tells of its user w
     (await site.discovery.list()).map(({ address }) => address),
     ['127.0.0.1'],
   )
+})
+
+test('crawl and import of a BMC that has no Redfish: who it is, its power and sensors, and the machine that it is', async (t) => {
+  if (!hasProgram('ipmi_sim')) return t.skip('ipmi_sim is missing')
+  await using sim = await startIpmiSim(undefined, SIM_INVENTORY)
+  await using site = openSite()
+  const [seen] = await site.scan({ subnets: ['127.0.0.1'], ipmiPort: sim.port, probes: ['ipmi'], timeoutMs: 5000 })
+  assert.ok(seen && !seen.redfish)
+  const [wrong] = await site.crawl({ password: 'another password' })
+  assert.equal(wrong?.error?.code, 'unauthorized')
+  // All that were found; it is read over what it speaks.
+  const [result] = await site.crawl({})
+  assert.equal(result?.error, undefined)
+  const [system] = result!.bmc!.systems
+  assert.equal(system?.source, 'ipmi')
+  assert.equal(system.system.powerState, 'off')
+  assert.equal(system.system.serial, 'SN-778')
+  assert.equal(system.bmc?.manufacturer, 'MontaVista')
+  assert.equal(system.bmc.mac, '0c:c4:7a:00:00:05')
+  assert.equal(system.system.uuid, 'efcdab89-6745-23a1-efcd-ab89674523a1')
+  assert.ok(system.readings.some(({ kind, unit }) => kind === 'temperature' && unit === 'Cel'))
+  assert.ok(system.notes.some((note) => /does not tell the network interfaces/.test(note)))
+  // Without a MAC address nobody knows which machine netboots: it has to be known already.
+  const [skipped] = (await site.take()).steps
+  assert.equal(skipped?.action, 'skip')
+  await site.machines.add(
+    machineSpec.parse({ name: 'old', macs: ['52:54:00:00:00:07'], uuid: 'efcdab89-6745-23a1-efcd-ab89674523a1' }),
+  )
+  const [step] = (await site.take()).steps
+  assert.deepEqual([step?.action, step?.machine, step?.matchedBy], ['update', 'old', ['uuid']])
+  const machine = (await site.machineStore.list()).find(({ name }) => name === 'old')!
+  assert.equal(machine.bmc, `ipmi://admin@127.0.0.1:${sim.port}`)
+  await using bmc = openBmc(machine.bmc, await site.machineStore.bmcPassword(machine.id), quietLog)
+  assert.equal(await bmc.status(), 'off')
+})
+
+test('a BMC is crawled over IPMI where it is named so, and a name that is none says what it looks like', async (t) => {
+  if (!hasProgram('ipmi_sim')) return t.skip('ipmi_sim is missing')
+  await using sim = await startIpmiSim()
+  await using site = openSite()
+  const [result] = await site.crawl({ bmcs: [`ipmi://127.0.0.1:${sim.port}`] })
+  assert.equal(result?.bmc?.systems[0]?.source, 'ipmi')
+  for (const bmcs of [['ipmi://admin@127.0.0.1'], ['ipmi://127.0.0.1:0'], ['ipmi://127.0.0.1/x']]) {
+    const [wrong] = await site.crawl({ bmcs })
+    assert.match(wrong?.error?.message ?? '', /ipmi:\/\/HOST/)
+  }
 })
 
 test('scan asks only who it was told to ask, and finds nobody where nobody is', async () => {

@@ -1,9 +1,10 @@
-/** Crawls over the one Redfish client that there is. */
+/** Crawls over the one Redfish client and the one IPMI driver that there are. */
 import { AppError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { CrawlPort, CrawlTarget, ScanPort } from '../../services/discovery/ports.ts'
 import { createRedfishClient } from '../bmc/redfish/client.ts'
 import { Distrust, parseFingerprint, type Trust } from '../bmc/trust.ts'
+import { readIpmiFacts } from './ipmi-crawl.ts'
 import { scanIpmi } from './ipmi-scan.ts'
 import { probeRedfish, readFingerprint } from './redfish-scan.ts'
 
@@ -29,6 +30,7 @@ export function createCrawlPort(log: Log): CrawlPort {
         [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
       }
     },
+    ipmi: (target, signal) => readIpmiFacts(target, log, signal),
     fingerprint: (origin, signal) => readFingerprint(origin, FINGERPRINT_TIMEOUT_MS, signal),
   }
 }

@@ -18,6 +18,7 @@ import type { InventoryStore } from '../machines/ports.ts'
 import type { MachinesService } from '../machines/machines.ts'
 import { makerOfDefault } from '../../model/default-credentials.ts'
 import { importSystems, type ImportDeps } from './import.ts'
+import { inventoryOfIpmi } from './ipmi.ts'
 import type { CrawlPort, DiscoveryStore, ScanPort } from './ports.ts'
 import { crawlRedfish } from './redfish/crawl.ts'
 import { eachOf, merged } from './streams.ts'
@@ -42,6 +43,16 @@ interface Seen {
   readonly ipmi?: IpmiSeen
   readonly findings: readonly InventoryFinding[]
 }
+
+interface IpmiTarget {
+  readonly key: string
+  readonly host: string
+  readonly port: number
+  readonly known: DiscoveredBmc | undefined
+}
+
+/** RMCP (IPMI 2.0 §13.1.2). */
+const RMCP_PORT = 623
 
 export function createDiscovery({
   log,
@@ -118,10 +129,52 @@ export function createDiscovery({
     return { key, origin: url.origin, known: await store.get(key) }
   }
 
+  /** Where IPMI is asked: a BMC that was found to speak nothing else, or one that is named so. */
+  async function ipmiTargetOf(text: string): Promise<IpmiTarget | undefined> {
+    const known = await store.get(text)
+    if (known)
+      return known.ipmi && !known.redfish
+        ? { key: text, host: hostOfKey(text), port: known.ipmi.port, known }
+        : undefined
+    if (!text.startsWith('ipmi:')) return undefined
+    const named = /^ipmi:\/\/(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::(\d{1,5}))?\/?$/i.exec(text)
+    const port = Number(named?.[2] ?? RMCP_PORT)
+    if (!named || port < 1 || port > 65_535)
+      throw new AppError(
+        'invalid',
+        'Cannot crawl a BMC by what was given: it is not ipmi://HOST[:PORT], without a user or a path',
+      )
+    const host = named[1]!.replace(/^\[(.*)\]$/, '$1')
+    return { key: host, host, port, known: await store.get(host) }
+  }
+
+  async function crawlIpmi(
+    { key, host, port, known }: IpmiTarget,
+    { user, password }: CrawlRequest,
+    signal: AbortSignal,
+  ): Promise<CrawlResult> {
+    const facts = await crawlPort.ipmi({ host, port, user, password }, signal)
+    const bmc: DiscoveredBmc = {
+      findings: [],
+      seenAt: now(),
+      ...known,
+      address: key,
+      ipmi: { ...known?.ipmi, port },
+      crawledAt: now(),
+      user,
+      systems: [inventoryOfIpmi(facts, { now, address: host })],
+    }
+    await store.put(bmc, password)
+    log.info('bmc crawled', { bmc: key, systems: 1, over: 'ipmi' })
+    return { address: key, bmc }
+  }
+
   async function crawlOne(text: string, request: CrawlRequest, signal: AbortSignal): Promise<CrawlResult> {
     const deadline = AbortSignal.timeout(request.timeoutMs)
     const either = AbortSignal.any([signal, deadline])
     try {
+      const overIpmi = await ipmiTargetOf(text)
+      if (overIpmi) return await crawlIpmi(overIpmi, request, either)
       const { key, origin, known } = await targetOf(text)
       const { user, password, ca } = request
       if (origin.startsWith('http:') && request.trust !== 'anyone')
@@ -193,11 +246,11 @@ export function createDiscovery({
       const all =
         request.bmcs.length > 0
           ? request.bmcs
-          : (await store.list()).filter(({ redfish }) => redfish).map(({ address }) => address)
+          : (await store.list()).filter(({ redfish, ipmi }) => redfish ?? ipmi).map(({ address }) => address)
       if (all.length === 0)
         throw new AppError(
           'not_found',
-          'Cannot crawl: no BMC with Redfish was found yet; name some, or look for them with: bareboat discover scan SUBNET',
+          'Cannot crawl: no BMC was found yet; name some, or look for them with: bareboat discover scan SUBNET',
         )
       yield* eachOf(new Set(all), request.concurrency, (text) => crawlOne(text, request, signal))
     },
@@ -238,4 +291,9 @@ function keyOf(address: string, port: number): string {
 
 function hostOf(origin: string): string {
   return new URL(origin).hostname.replace(/^\[(.*)\]$/, '$1')
+}
+
+/** The address in a key, without the port that it may have. */
+function hostOfKey(key: string): string {
+  return isIP(key) !== 0 ? key : key.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
 }

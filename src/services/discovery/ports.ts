@@ -1,5 +1,6 @@
 /** What discovery needs of the outside. */
 import type { RedfishGet } from '../../formats/redfish/walk.ts'
+import type { BmcFru, BmcInfo, BmcSensor } from '../../model/bmc.ts'
 import type { BmcTrust, DiscoveredBmc, IpmiSeen, RedfishSeen } from '../../model/discovery.ts'
 import type { InventoryFinding } from '../../model/inventory.ts'
 
@@ -29,7 +30,29 @@ export interface CrawlTarget {
   readonly trust: { readonly kind: BmcTrust; readonly fingerprint: string | undefined; readonly ca: string | undefined }
 }
 
+export interface IpmiCrawlTarget {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+}
+
+/** What a BMC tells over IPMI. */
+export interface IpmiFacts {
+  readonly power: 'on' | 'off' | 'unknown'
+  readonly info: BmcInfo
+  readonly frus: readonly BmcFru[]
+  readonly sensors: readonly BmcSensor[]
+  /** What it declined to tell, in words. */
+  readonly missing: readonly string[]
+}
+
 export interface CrawlPort {
+  /**
+   * Reads a BMC over IPMI, in a session of its own.
+   * @throws {AppError} as BmcPort; invalid for a user or password that IPMI cannot carry
+   */
+  ipmi(target: IpmiCrawlTarget, signal: AbortSignal): Promise<IpmiFacts>
   /** A session with a BMC; nothing is sent before the first resource is asked for. @throws {AppError} invalid */
   open(target: CrawlTarget): CrawlSession
   /** SHA-256 of the certificate that a server shows now, hex; undefined without TLS. @throws {AppError} unreachable, timeout */

@@ -28,9 +28,12 @@ export const register: Register = (program, session) =>
     .command('crawl')
     .summary('read the hardware of systems from their BMCs')
     .description(
-      'Reads systems, chassis, managers, network interfaces, processors, memory, disks, GPUs, TPM, firmware, power and thermal over Redfish. Nothing is changed on a BMC. The password is asked for on the terminal, or taken from --password-file or BAREBOAT_BMC_PASSWORD; it is kept, sealed, for `discover import`.',
+      'Reads systems, chassis, managers, network interfaces, processors, memory, disks, GPUs, TPM, firmware, power and thermal over Redfish, or who it is, its power and its sensors from a BMC that speaks only IPMI. Nothing is changed on a BMC. The password is asked for on the terminal, or taken from --password-file or BAREBOAT_BMC_PASSWORD; it is kept, sealed, for `discover import`.',
     )
-    .argument('[bmcs...]', 'addresses, HOST:PORT or https://HOST[:PORT]; all that were found when none is named')
+    .argument(
+      '[bmcs...]',
+      'addresses, HOST:PORT, https://HOST[:PORT] or ipmi://HOST[:PORT]; all that were found when none is named',
+    )
     .option('--user <user>', 'user of the BMCs (default root)')
     .option('--password-file <file>', 'its password: the first line of a file (- for standard input)')
     .option(

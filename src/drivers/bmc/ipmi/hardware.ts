@@ -5,6 +5,7 @@ import type { BmcInfo } from '../../../model/bmc.ts'
 import type { BmcHardware } from '../../../services/power/power-port.ts'
 import { COMMANDS } from '../../../wire/ipmi/commands.ts'
 import type { PowerReading } from '../../../wire/ipmi/dcmi.ts'
+import { LAN_PARAMETER } from '../../../wire/ipmi/lan-commands.ts'
 import { readFrus } from './fru-reader.ts'
 import { manufacturerName } from './manufacturers.ts'
 import { askOpenness } from './outside-session.ts'
@@ -14,6 +15,8 @@ import { judge, readSuites } from './security-check.ts'
 import { clearSel, readSel } from './sel-reader.ts'
 import { orDeclined, readSensors } from './sensors.ts'
 import { readUsers } from './users.ts'
+
+const MAC_BYTES = 6
 
 export interface HardwareDeps {
   readonly ask: Ask
@@ -62,6 +65,7 @@ async function readInfo({ ask, address, can, cipherSuite }: HardwareDeps, signal
   const id = await ask(COMMANDS.getDeviceId, undefined, signal)
   const guid = await orDeclined(ask(COMMANDS.getSystemGuid, undefined, signal))
   const power = await orDeclined(ask(COMMANDS.getPowerReading, undefined, signal))
+  const mac = await readMac(ask, signal)
   const suite = cipherSuite()
   return {
     address,
@@ -70,9 +74,23 @@ async function readInfo({ ask, address, can, cipherSuite }: HardwareDeps, signal
     product: `0x${id.productId.toString(16).padStart(4, '0')}`,
     firmware: id.firmware,
     ...(guid && { guid: guidText(guid) }),
+    ...(mac && { mac }),
     ...(suite === undefined ? {} : { cipherSuite: suite }),
     ...(power?.isActive && { power: powerOf(power) }),
     can: [...can],
+  }
+}
+
+/** Of the network interface that we speak to (§23.2, parameter 5); undefined where the BMC declines, or the user is no operator. */
+async function readMac(ask: Ask, signal?: AbortSignal): Promise<string | undefined> {
+  try {
+    const bytes = await orDeclined(ask(COMMANDS.getLanParameter, { parameter: LAN_PARAMETER.mac }, signal))
+    return bytes?.length === MAC_BYTES
+      ? Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':')
+      : undefined
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'forbidden') return undefined
+    throw error
   }
 }
 

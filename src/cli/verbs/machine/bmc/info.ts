@@ -25,6 +25,7 @@ function rows({ power, ...info }: BmcInfo): (readonly [string, string])[] {
     ['Product', text(info.product)],
     ['Firmware', text(info.firmware)],
     ['GUID', text(info.guid)],
+    ['MAC', text(info.mac)],
     ['Cipher suite', text(info.cipherSuite)],
     ['Power', power ? `${power.currentWatts} W` : ''],
     ['Power average', power?.averageWatts === undefined ? '' : averageText(power)],
