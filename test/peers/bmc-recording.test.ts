@@ -4,7 +4,15 @@ import { test } from 'node:test'
 import { quietLog } from '../../src/base/log.ts'
 import { createIpmiBmc } from '../../src/drivers/bmc/ipmi/ipmi-bmc.ts'
 import { openReplay } from '../../src/drivers/bmc/recording/open-replay.ts'
-import { parseRecording, serializeRecording, type Recording } from '../../src/formats/bmc-recording/recording.ts'
+import { createRedfishBmc } from '../../src/drivers/bmc/redfish/redfish-bmc.ts'
+import { observeAs } from '../../src/drivers/bmc/recording/http-tap.ts'
+import { createMask, maskExchange } from '../../src/formats/bmc-recording/mask.ts'
+import {
+  parseRecording,
+  serializeRecording,
+  type Exchanged,
+  type Recording,
+} from '../../src/formats/bmc-recording/recording.ts'
 import type { Recordable } from '../../src/model/bmc.ts'
 import type { StoredMachine } from '../../src/services/machines/ports.ts'
 import type { EventBus } from '../../src/services/ports.ts'
@@ -13,6 +21,7 @@ import { createPower } from '../../src/services/power/power.ts'
 import type { IntentStore, SystemPort } from '../../src/services/power/ports.ts'
 import type { PowerPatience } from '../../src/drivers/bmc/set-power.ts'
 import { startBmcSim, type BmcSimOptions } from '../fakes/bmc-sim.ts'
+import { startRedfishSim } from '../fakes/redfish-sim.ts'
 
 const PASSWORD = 'pa55"word of BMC'
 const PATIENCE = { offMs: 20, pollMs: 20, deadlineMs: 1500, softOffDeadlineMs: 600, nextWayMs: 150 }
@@ -174,4 +183,40 @@ test('a BMC that does not say its state by the deadline is a timeout, and who go
   await assert.rejects(it.power.status(it.machine), { code: 'timeout', message: /"m1".*did not answer within 0\.3 s/ })
   const gone = AbortSignal.abort(new Error('gone'))
   await assert.rejects(it.power.status(it.machine, gone), { message: 'gone' })
+})
+
+test('Redfish: what passed is recorded, and neither password nor token nor Basic are in it', async () => {
+  for (const auth of ['session', 'basic'] as const) {
+    await using sim = await startRedfishSim({ user: 'operations', password: PASSWORD })
+    const lines: Exchanged[] = []
+    const tokens: string[] = []
+    const mask = createMask([PASSWORD, 'operations'])
+    const observe = observeAs((exchange) => void lines.push(maskExchange(exchange, mask)))
+    await using bmc = createRedfishBmc({
+      origin: `http://127.0.0.1:${sim.port}`,
+      user: 'operations',
+      password: PASSWORD,
+      auth,
+      log: quietLog,
+      observe: (exchange) => {
+        tokens.push(...(exchange.answer?.headers['x-auth-token'] ?? []))
+        observe(exchange)
+      },
+    })
+    await bmc.set('on')
+    await bmc[Symbol.asyncDispose]()
+    const document = serializeRecording({
+      header: { protocol: 'redfish', operation: 'on', at: 1, release: '0' },
+      exchanges: lines,
+      outcome: { is: 'outcome', ms: 1 },
+    })
+    const { exchanges } = parseRecording(document)
+    assert.ok(exchanges.some((each) => each.is === 'http' && each.method === 'POST' && /Reset/.test(each.path)))
+    assert.equal(tokens.length > 0, auth === 'session')
+    const basic = Buffer.from(`operations:${PASSWORD}`).toString('base64')
+    const forms = [PASSWORD, JSON.stringify(PASSWORD).slice(1, -1), basic, 'operations', ...tokens]
+    for (const form of forms) assert.ok(!document.includes(form), `${form} is in ${document}`)
+    await using it = await rig()
+    await assert.rejects(it.replay(document), { code: 'unsupported', message: /"redfish"/ })
+  }
 })

@@ -8,13 +8,13 @@ import { refuseDefaultPassword } from './default-password.ts'
 import { createHttpBmc } from './http/http-bmc.ts'
 import type { SessionBudget } from './ipmi/session-budget.ts'
 import { createIpmiBmc } from './ipmi/ipmi-bmc.ts'
+import { observeAs } from './recording/http-tap.ts'
 import { createRedfishBmc } from './redfish/redfish-bmc.ts'
 import { parseRedfishUrl, REDFISH_FORM, type RedfishUrl } from './redfish/redfish-url.ts'
 import { createManualBmc, MANUAL_FORM, parseManualUrl, type ManualUrl } from './manual/manual-bmc.ts'
 import { createPikvmBmc, parsePikvmUrl, PIKVM_FORM, type PikvmUrl } from './pikvm/pikvm-bmc.ts'
 import type { Trust } from './trust.ts'
 import { parseUserAtHost, splitTrust, type UserAtHost } from './user-at-host.ts'
-import type { WebObserver } from './web.ts'
 import { createWolBmc, parseWolUrl, WOL_FORM, type WolUrl } from './wol/wol-bmc.ts'
 
 export type BmcUrl =
@@ -67,8 +67,6 @@ export interface BmcDeps {
   readonly budget?: SessionBudget
   /** MAC addresses of the machine, for drivers that speak to its network cards. */
   readonly macs?: readonly string[]
-  /** Is shown what passes between us and a BMC that speaks HTTP. */
-  readonly observe?: WebObserver
   readonly tap?: BmcTap | undefined
 }
 
@@ -81,9 +79,10 @@ export function openBmc(
   url: string,
   password: string | undefined,
   log: Log,
-  { budget, macs = [], observe, tap }: BmcDeps = {},
+  { budget, macs = [], tap }: BmcDeps = {},
 ): BmcPort {
   const parsed = parseBmcUrl(url)
+  const observe = tap && observeAs(tap)
   const needPassword = (): string => {
     if (password !== undefined) return password
     throw new AppError('invalid', `Cannot use BMC "${url}" without a password; give it apart from the URL`)
