@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { errorBody } from './api.ts'
 import { inventory, inventoryFinding } from './inventory.ts'
 
-export const probeName = z.enum(['redfish', 'ipmi'])
+export const probeName = z.enum(['redfish', 'ipmi', 'ssdp'])
 export type ProbeName = z.infer<typeof probeName>
 
 /** A scan asks at most so many addresses: a /16. */
@@ -13,13 +13,24 @@ const port = z.int().min(1).max(65_535)
 
 export const scanRequest = z
   .object({
-    subnets: z.array(z.string().max(64)).min(1).max(256).describe('10.0.3.0/24, 10.0.3.7, 10.0.3.1-10.0.3.20'),
+    subnets: z
+      .array(z.string().max(64))
+      .max(256)
+      .default([])
+      .describe(
+        '10.0.3.0/24, 10.0.3.7, 10.0.3.1-10.0.3.20; none is needed for ssdp, of which others are then left out',
+      ),
     port: port.default(443).describe('of Redfish'),
     ipmiPort: port.default(623),
     plainHttp: z.boolean().default(false).describe('for BMCs without TLS'),
     concurrency: z.int().min(1).max(1024).default(256).describe('connections at once'),
     timeoutMs: z.int().min(100).max(60_000).default(2000).describe('how long one address may take, milliseconds'),
-    probes: z.array(probeName).min(1).max(2).default(['redfish', 'ipmi']),
+    probes: z
+      .array(probeName)
+      .min(1)
+      .max(3)
+      .default(['redfish', 'ipmi'])
+      .describe('ssdp asks the networks that the server is on which Redfish services there are'),
   })
   .strict()
 export type ScanRequest = z.output<typeof scanRequest>

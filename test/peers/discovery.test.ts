@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { quietLog } from '../../src/base/log.ts'
 import { openBmc } from '../../src/drivers/bmc/open.ts'
 import { bmcUrlOf } from '../../src/drivers/discovery/bmc-url.ts'
@@ -17,6 +18,7 @@ import { createMachineStore } from '../../src/drivers/store/sqlite/machines.ts'
 import { siteMigrations, type SiteTables } from '../../src/drivers/store/sqlite/site.ts'
 import { crawlRequest, type DiscoveredBmc, importRequest, scanRequest } from '../../src/model/discovery.ts'
 import { machineSpec } from '../../src/model/machine.ts'
+import type { ScanPort } from '../../src/services/discovery/ports.ts'
 import { createDiscovery } from '../../src/services/discovery/discovery.ts'
 import { createMachines } from '../../src/services/machines/machines.ts'
 import { SIM_INVENTORY } from '../fakes/ipmi-inventory.ts'
@@ -27,7 +29,7 @@ import { selfSigned } from '../fakes/self-signed.ts'
 
 const { signal } = new AbortController()
 
-function openSite() {
+function openSite(port: ScanPort = scanPort) {
   const folder = mkdtempSync(join(tmpdir(), 'discovery-'))
   const stack = new AsyncDisposableStack()
   stack.defer(() => rmSync(folder, { recursive: true, force: true }))
@@ -45,7 +47,7 @@ function openSite() {
     now,
     store,
     inventories,
-    scanPort,
+    scanPort: port,
     crawlPort,
     machines,
     bmcUrl: bmcUrlOf,
@@ -141,6 +143,20 @@ test('a BMC is crawled over IPMI where it is named so, and a name that is none s
     const [wrong] = await site.crawl({ bmcs })
     assert.match(wrong?.error?.message ?? '', /ipmi:\/\/HOST/)
   }
+})
+
+test('who says by SSDP that it is a Redfish service is asked for it; others than those of the subnets are left out', async () => {
+  await using sim = await startRedfishSim()
+  const said = [
+    { address: '127.0.0.1', port: sim.port, plainHttp: true },
+    { address: '127.0.0.9', port: 1, plainHttp: true },
+  ]
+  await using site = openSite({ ...scanPort, ssdp: () => Readable.from(said) })
+  const [found, ...others] = await site.scan({ probes: ['ssdp'], timeoutMs: 2000 })
+  assert.deepEqual([found?.address, found?.redfish?.origin], [`127.0.0.1:${sim.port}`, `http://127.0.0.1:${sim.port}`])
+  assert.deepEqual(others, [])
+  assert.deepEqual(await site.scan({ subnets: ['127.0.0.9'], probes: ['ssdp'], timeoutMs: 500 }), [])
+  await assert.rejects(site.scan({ probes: ['ssdp', 'ipmi'] }), { code: 'invalid', message: /no addresses are named/ })
 })
 
 test('scan asks only who it was told to ask, and finds nobody where nobody is', async () => {

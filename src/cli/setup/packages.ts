@@ -35,6 +35,8 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['ipmitool', 'ipmitool'],
   ['freeipmi-tools', 'ipmipower'],
   ['python3-pyghmi', 'fakebmc'],
+  ['python3-gi', '/usr/lib/python3/dist-packages/gi'],
+  ['gir1.2-gssdp-1.6', '/usr/share/doc/gir1.2-gssdp-1.6'],
   ['redfishtool', 'redfishtool'],
   ['dnsmasq-base', 'dnsmasq'],
   ['isc-dhcp-client', 'dhclient'],

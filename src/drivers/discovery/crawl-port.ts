@@ -7,12 +7,13 @@ import { Distrust, parseFingerprint, type Trust } from '../bmc/trust.ts'
 import { readIpmiFacts } from './ipmi-crawl.ts'
 import { scanIpmi } from './ipmi-scan.ts'
 import { probeRedfish, readFingerprint } from './redfish-scan.ts'
+import { scanSsdp } from './ssdp-scan.ts'
 
 const FINGERPRINT_TIMEOUT_MS = 10_000
 /** Reading is idempotent and long: less pace than for commands, and no more than two tries of a resource that fails. */
 const CRAWL_TRIES = 2
 
-export const scanPort: ScanPort = { redfish: probeRedfish, ipmi: scanIpmi }
+export const scanPort: ScanPort = { redfish: probeRedfish, ipmi: scanIpmi, ssdp: scanSsdp }
 
 export function createCrawlPort(log: Log): CrawlPort {
   return {

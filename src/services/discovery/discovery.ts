@@ -19,7 +19,7 @@ import type { MachinesService } from '../machines/machines.ts'
 import { makerOfDefault } from '../../model/default-credentials.ts'
 import { importSystems, type ImportDeps } from './import.ts'
 import { inventoryOfIpmi } from './ipmi.ts'
-import type { CrawlPort, DiscoveryStore, ScanPort } from './ports.ts'
+import type { CrawlPort, DiscoveryStore, ScanPort, SsdpFound } from './ports.ts'
 import { crawlRedfish } from './redfish/crawl.ts'
 import { eachOf, merged } from './streams.ts'
 import { addressesOf } from './subnets.ts'
@@ -39,6 +39,8 @@ export type DiscoveryService = ReturnType<typeof createDiscovery>
 
 interface Seen {
   readonly address: string
+  /** Of Redfish, where that is not the one that was asked for. */
+  readonly port?: number
   readonly redfish?: RedfishSeen
   readonly ipmi?: IpmiSeen
   readonly findings: readonly InventoryFinding[]
@@ -95,6 +97,23 @@ export function createDiscovery({
     const probe = async (address: string) => ({ address, redfish: await scanPort.redfish(address, request, signal) })
     for await (const { address, redfish } of eachOf(addresses, request.concurrency, probe))
       if (redfish) yield { address, redfish, findings: [] }
+  }
+
+  /** Who says by SSDP that it has a Redfish service is asked for it. @param only these addresses; all where undefined */
+  async function* scanSsdp(
+    only: ReadonlySet<string> | undefined,
+    { timeoutMs, concurrency }: ScanRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<Seen> {
+    const said = await Array.fromAsync(scanPort.ssdp(timeoutMs, signal))
+    const wanted = said.filter(({ address }) => !only || only.has(address))
+    const probe = async ({ address, ...where }: SsdpFound) => ({
+      address,
+      port: where.port,
+      redfish: await scanPort.redfish(address, { ...where, timeoutMs }, signal),
+    })
+    for await (const { address, port, redfish } of eachOf(wanted, concurrency, probe))
+      if (redfish) yield { address, port, redfish, findings: [] }
   }
 
   async function* scanIpmi(
@@ -220,13 +239,17 @@ export function createDiscovery({
      */
     async *scan(request: ScanRequest, signal: AbortSignal): AsyncGenerator<DiscoveredBmc, void, undefined> {
       const addresses = addressesOf(request.subnets)
+      if (addresses.length === 0 && request.probes.some((probe) => probe !== 'ssdp'))
+        throw new AppError('invalid', 'Cannot scan: no addresses are named; only the probe ssdp needs none')
       const sources: AsyncIterable<Seen>[] = []
       if (request.probes.includes('redfish')) sources.push(scanRedfish(addresses, request, signal))
       if (request.probes.includes('ipmi')) sources.push(scanIpmi(addresses, request, signal))
+      if (request.probes.includes('ssdp'))
+        sources.push(scanSsdp(addresses.length === 0 ? undefined : new Set(addresses), request, signal))
       const found = new Set<string>()
       for await (const seen of merged(...sources)) {
         found.add(seen.address)
-        yield await remember(keyOf(seen.address, request.port), seen)
+        yield await remember(keyOf(seen.address, seen.port ?? request.port), seen)
       }
       log.info('network scanned', { addresses: addresses.length, found: found.size })
     },

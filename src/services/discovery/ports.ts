@@ -14,6 +14,15 @@ export interface ScanPort {
     options: { port: number; timeoutMs: number },
     signal: AbortSignal,
   ): AsyncIterable<{ address: string; seen: IpmiSeen; findings: InventoryFinding[] }>
+  /** Asks the networks that this system is on, and yields who answers in this time. */
+  ssdp(timeoutMs: number, signal: AbortSignal): AsyncIterable<SsdpFound>
+}
+
+/** Where somebody said that there is a Redfish service. */
+export interface SsdpFound {
+  readonly address: string
+  readonly port: number
+  readonly plainHttp: boolean
 }
 
 export interface RedfishProbe {

@@ -20,21 +20,25 @@ export const register: Register = (program, session) =>
     .command('scan')
     .summary('look for BMCs in subnets')
     .description(
-      'Asks every address of the subnets, from the server, whether a BMC is there: with an RMCP presence ping and with a GET of /redfish/v1/. No user or password is sent. What is found is kept for `discover crawl`.',
+      'Asks every address of the subnets, from the server, whether a BMC is there: with an RMCP presence ping and with a GET of /redfish/v1/. With --probe ssdp it asks the networks that the server is on instead, and needs no subnets; with some, only those count. No user or password is sent. What is found is kept for `discover crawl`.',
     )
-    .argument('<subnets...>', '10.0.3.0/24, an address, or a range 10.0.3.1-10.0.3.20')
+    .argument('[subnets...]', '10.0.3.0/24, an address, or a range 10.0.3.1-10.0.3.20')
     .option('--port <port>', 'of Redfish (default 443)')
     .option('--ipmi-port <port>', 'of IPMI (default 623)')
     .option('--concurrency <number>', 'connections at once (default 256)')
     .option('--timeout <seconds>', 'how long one address may take (default 2)')
-    .option('--probe <probes>', 'redfish, ipmi or both (default redfish,ipmi)')
+    .option('--probe <probes>', 'redfish, ipmi, ssdp or several (default redfish,ipmi)')
     .option('--plain-http', 'for BMCs without TLS')
     .option('-q, --quiet', 'addresses only')
     .option(...FORMAT_OPTION)
     .option(...JSON_OPTION)
     .addHelpText(
       'after',
-      example('bareboat discover scan 10.0.3.0/24', 'bareboat discover scan --probe ipmi 10.0.0.0/16'),
+      example(
+        'bareboat discover scan 10.0.3.0/24',
+        'bareboat discover scan --probe ipmi 10.0.0.0/16',
+        'bareboat discover scan --probe ssdp',
+      ),
     )
     .action(async (subnets: string[], flags: Flags) => {
       const request = {
@@ -58,8 +62,8 @@ export const register: Register = (program, session) =>
 
 function probes(text: string | undefined) {
   return text?.split(',').map((name) => {
-    if (name === 'redfish' || name === 'ipmi') return name
-    throw new AppError('invalid', `Cannot use --probe "${text}": "${name}" is neither redfish nor ipmi`)
+    if (name === 'redfish' || name === 'ipmi' || name === 'ssdp') return name
+    throw new AppError('invalid', `Cannot use --probe "${text}": "${name}" is neither redfish, ipmi nor ssdp`)
   })
 }
 

@@ -12,6 +12,7 @@ import { register as users } from './bmc/users.ts'
 
 export const register: Register = (program, session) => {
   const bmc = program.command('bmc').summary("ask a machine's BMC what it knows, or set it up")
-  for (const register of [info, sensors, fru, sel, identify, users, check, record, replay, setup]) register(bmc, session)
+  for (const register of [info, sensors, fru, sel, identify, users, check, record, replay, setup])
+    register(bmc, session)
   return bmc
 }
