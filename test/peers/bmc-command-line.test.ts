@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { poll } from '../../src/base/clock.ts'
 import { startAmtSim } from '../fakes/amt-sim.ts'
+import { startBmcSim } from '../fakes/bmc-sim.ts'
 import { hasProgram } from '../fakes/ipmi-sim.ts'
 import { startPikvmSim } from '../fakes/pikvm-sim.ts'
 
@@ -60,8 +61,39 @@ suite('BMCs on the command line', { skip: !hasProgram('openssl') && 'no openssl 
     if (password !== undefined) writeFileSync(path('password'), `${password}\n`)
     const given = password === undefined ? [] : ['--bmc-password-file', path('password')]
     count++
-    return bareboat('machine', 'add', name, '--mac', `52:54:00:00:00:0${count}`, '--bmc', bmc, ...given)
+    return bareboat(
+      'machine',
+      'add',
+      name,
+      '--mac',
+      `52:54:00:00:00:${String(count).padStart(2, '0')}`,
+      '--bmc',
+      bmc,
+      ...given,
+    )
   }
+
+  test(
+    'record and replay: an exchange goes into a file, and is concluded from again without the BMC',
+    { timeout: 120_000 },
+    async () => {
+      await using sim = await startBmcSim({ password: 'field word' })
+      assert.equal((await add('liar', `ipmi://admin@127.0.0.1:${sim.port}`, 'field word')).code, 0)
+      const file = path('liar.jsonl')
+      const recorded = await bareboat('machine', 'bmc', 'record', 'liar', '-o', file, '--', 'on')
+      assert.equal(recorded.code, 0, recorded.err)
+      assert.match(recorded.err, /exchanges, \d+ bytes/)
+      assert.ok(!readFileSync(file, 'utf8').includes('field word'))
+      const replayed = await bareboat('machine', 'bmc', 'replay', file)
+      assert.equal(replayed.code, 0, replayed.err)
+      assert.match(replayed.out, /Chassis Control 01: 00h/)
+      assert.match(replayed.out, /^then: done$/m)
+      assert.match(replayed.out, /^ now: done$/m)
+      assert.equal((await bareboat('machine', 'bmc', 'record', 'liar', '-o', file, '--', 'dance')).code, 2)
+      assert.equal((await bareboat('machine', 'bmc', 'replay', path('key'))).code, 2)
+      assert.deepEqual(sim.trace, ['on'])
+    },
+  )
 
   const played = [
     {
