@@ -6,7 +6,7 @@ import { createPikvmService } from './pikvm/service.ts'
 import { openStorage } from './pikvm/storage.ts'
 import { NETWORK } from './plan.ts'
 import { createRedfishService } from './redfish/service.ts'
-import { serveWeb, type WebHandler } from './web.ts'
+import { serveWeb, type WebHandler, type WebSockets } from './web.ts'
 
 /** Listens on its BMC's address until disposed. */
 export async function serveHttpsBmcs(machine: VirtualMachine, password: string, log: Log): Promise<AsyncDisposable> {
@@ -15,15 +15,18 @@ export async function serveHttpsBmcs(machine: VirtualMachine, password: string, 
   const redfish = createRedfishService({ ...login, now: Date.now })
   const pikvm = createPikvmService({ ...login, storage: openStorage(machine.paths.pikvmDir) })
   const both: WebHandler = async (request) => {
-    if (request.path.startsWith('/redfish')) return await redfish(request)
+    if (request.path.startsWith('/redfish')) return await redfish.answer(request)
     if (request.path.startsWith('/api/')) return await pikvm(request)
     return { status: 404 }
   }
-  const serve = async (port: number, handler: WebHandler): Promise<void> => {
+  const serve = async (port: number, handler: WebHandler, sockets?: WebSockets): Promise<void> => {
     const where = { host: machine.spec.bmcAddress, port }
-    stack.use(await serveWeb(where, machine.paths.bmcTls, handler, log.with({ machine: machine.spec.name })))
+    stack.use(await serveWeb(where, machine.paths.bmcTls, handler, log.with({ machine: machine.spec.name }), sockets))
   }
-  await serve(NETWORK.httpsPort, both)
+  await serve(NETWORK.httpsPort, both, {
+    judge: (request) => redfish.judgeConsole(request),
+    attach: (stream) => machine.serial.attach(stream),
+  })
   await serve(NETWORK.amtPort, createAmtService(login))
   return stack.move()
 }

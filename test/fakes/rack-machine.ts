@@ -1,5 +1,4 @@
 /** A machine of a rack without QEMU: what its BMCs tell it is done at once, and written down. */
-import { PassThrough } from 'node:stream'
 import { AppError } from '../../src/base/errors.ts'
 import { machinePaths } from '../../src/rack/layout.ts'
 import type { VirtualMachine } from '../../src/rack/machine.ts'
@@ -29,7 +28,8 @@ export function fakeRackMachine(dir = '/nowhere', options: RackOptions = {}): Ra
   const fake: RackMachineFake = {
     spec,
     paths: machinePaths(dir, spec.name),
-    serial: { plug() {}, attach: (viewer) => void viewer.pipe(new PassThrough()), close() {} },
+    // It echoes.
+    serial: { plug() {}, attach: (viewer) => void viewer.on('error', () => {}).pipe(viewer), close() {} },
     trace,
     isOn: false,
     isPlugged: true,

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { promisify } from 'node:util'
+import { WebSocket } from 'ws'
 import { AppError } from '../../src/base/errors.ts'
 import { quietLog } from '../../src/base/log.ts'
 import { createAmtBmc } from '../../src/drivers/bmc/amt/amt-bmc.ts'
@@ -21,8 +22,10 @@ import { createPikvmService } from '../../src/rack/pikvm/service.ts'
 import { openStorage } from '../../src/rack/pikvm/storage.ts'
 import type { RackOptions } from '../../src/rack/plan.ts'
 import { createRedfishService } from '../../src/rack/redfish/service.ts'
-import { serveWeb, type WebHandler } from '../../src/rack/web.ts'
+import { wake } from '../../src/rack/wake.ts'
+import { serveWeb, type WebHandler, type WebSockets } from '../../src/rack/web.ts'
 import { crawlRedfish } from '../../src/services/discovery/redfish/crawl.ts'
+import { serializeMagicPacket } from '../../src/wire/wol/packet.ts'
 import { fakeRackMachine } from '../fakes/rack-machine.ts'
 import { selfSigned } from '../fakes/self-signed.ts'
 
@@ -44,9 +47,9 @@ suite('BMCs of a rack', { skip }, () => {
     const pem = join(dir, 'bmc.pem')
     writeFileSync(pem, tls.key + tls.cert)
     const fingerprint = new X509Certificate(tls.cert).fingerprint256.replaceAll(':', '').toLowerCase()
-    const serve = async (handler: WebHandler): Promise<number> => {
+    const serve = async (handler: WebHandler, sockets?: WebSockets): Promise<number> => {
       const port = await freePort()
-      stack.use(await serveWeb({ host: '127.0.0.1', port }, pem, handler, quietLog))
+      stack.use(await serveWeb({ host: '127.0.0.1', port }, pem, handler, quietLog, sockets))
       return port
     }
     return { dir, machine, pem, fingerprint, serve, stack, [Symbol.asyncDispose]: () => stack.disposeAsync() }
@@ -54,7 +57,11 @@ suite('BMCs of a rack', { skip }, () => {
 
   async function redfishRig(options: RackOptions = {}) {
     const it = await rig(options)
-    const port = await it.serve(createRedfishService({ machine: it.machine, ...login, now: Date.now }))
+    const service = createRedfishService({ machine: it.machine, ...login, now: Date.now })
+    const port = await it.serve(service.answer, {
+      judge: (request) => service.judgeConsole(request),
+      attach: (stream) => it.machine.serial.attach(stream),
+    })
     const trust = { kind: 'fingerprint', sha256: it.fingerprint } as const
     return { ...it, port, client: { origin: `https://127.0.0.1:${port}`, ...login, trust, log: quietLog, paceMs: 0 } }
   }
@@ -174,6 +181,27 @@ suite('BMCs of a rack', { skip }, () => {
     assert.equal(nobody.stdout, '401')
   })
 
+  test('the serial line over a WebSocket, for who is logged in', async () => {
+    await using it = await redfishRig()
+    const open = async (path: string, headers: Record<string, string>): Promise<string> => {
+      const socket = new WebSocket(`wss://127.0.0.1:${it.port}${path}`, { headers, rejectUnauthorized: false })
+      return await new Promise<string>((resolve) => {
+        let heard = ''
+        socket.on('open', () => socket.send('typed'))
+        socket.on('message', (data: Buffer) => {
+          heard += data.toString()
+          if (heard === 'typed') socket.close()
+        })
+        socket.on('close', () => resolve(heard))
+        socket.on('error', (error) => resolve(error.message))
+      })
+    }
+    const authorization = `Basic ${Buffer.from('admin:secret').toString('base64')}`
+    assert.equal(await open('/console0', { authorization }), 'typed')
+    assert.equal(await open('/console0', {}), 'Unexpected server response: 401')
+    assert.equal(await open('/console1', { authorization }), 'Unexpected server response: 404')
+  })
+
   test('the PiKVM driver presses by the LED, and shows an image of its storage to the machine', async () => {
     await using it = await rig()
     const storage = openStorage(it.machine.paths.pikvmDir)
@@ -263,6 +291,21 @@ suite('BMCs of a rack', { skip }, () => {
     assert.equal(await curl('-H', proof), '401')
     assert.equal(await curl('--digest', '-u', 'admin:guess'), '401')
   })
+})
+
+test('a magic packet switches on the machine that it is for, when that is off and has mains power', () => {
+  const machine = fakeRackMachine()
+  const packet = serializeMagicPacket({ mac: '52:54:00:29:00:01' })
+  wake(serializeMagicPacket({ mac: '52:54:00:29:00:02' }), [machine], quietLog)
+  wake(packet.subarray(0, 90), [machine], quietLog)
+  wake(new Uint8Array(2000).fill(0xff), [machine], quietLog)
+  machine.isPlugged = false
+  wake(packet, [machine], quietLog)
+  assert.deepEqual(machine.trace, [])
+  machine.isPlugged = true
+  wake(packet, [machine], quietLog)
+  wake(packet, [machine], quietLog)
+  assert.deepEqual(machine.trace, ['wol power-on'])
 })
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

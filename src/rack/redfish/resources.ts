@@ -14,6 +14,8 @@ export const MANAGER = `${ROOT}/Managers/1`
 export const CHASSIS = `${ROOT}/Chassis/1`
 export const SESSIONS = `${ROOT}/SessionService/Sessions`
 export const RESET = `${SYSTEM}/Actions/ComputerSystem.Reset`
+/** Where a WebSocket of the serial line is, as OpenBMC has it. */
+export const CONSOLE = '/console0'
 export const SESSION_SECONDS = 1800
 
 export const RESET_TYPES = [
@@ -113,7 +115,7 @@ function system({ spec, isOn, boot, isBootKept }: MachineState): Identified {
   // What no target stands for is none of Redfish's.
   const target = Object.entries(BOOT_TARGETS).find(([, device]) => device === boot)?.[0] ?? 'None'
   return {
-    '@odata.type': '#ComputerSystem.v1_20_0.ComputerSystem',
+    '@odata.type': '#ComputerSystem.v1_23_0.ComputerSystem',
     '@odata.id': SYSTEM,
     Id: '1',
     Name: spec.name,
@@ -133,6 +135,7 @@ function system({ spec, isOn, boot, isBootKept }: MachineState): Identified {
       BootSourceOverrideMode: mode,
       'BootSourceOverrideMode@Redfish.AllowableValues': [mode],
     },
+    SerialConsole: { WebSocket: { ServiceEnabled: true, ConsoleURI: CONSOLE, Interactive: true } },
     EthernetInterfaces: link(`${SYSTEM}/EthernetInterfaces`),
     VirtualMedia: link(`${MANAGER}/VirtualMedia`),
     Actions: { '#ComputerSystem.Reset': { target: RESET, '@Redfish.ActionInfo': `${SYSTEM}/ResetActionInfo` } },

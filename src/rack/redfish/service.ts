@@ -17,7 +17,7 @@ import {
   parseReset,
   type ResetType,
 } from './requests.ts'
-import { collection, drivePath, RESET, resources, ROOT, SESSIONS, SYSTEM, type Resource } from './resources.ts'
+import { collection, CONSOLE, drivePath, RESET, resources, ROOT, SESSIONS, SYSTEM, type Resource } from './resources.ts'
 import { createSessions, session } from './sessions.ts'
 
 export interface RedfishServiceOptions {
@@ -29,7 +29,13 @@ export interface RedfishServiceOptions {
 
 type Act = (request: WebRequest, body: Uint8Array) => Promise<WebAnswer>
 
-export function createRedfishService({ machine, user, password, now }: RedfishServiceOptions): WebHandler {
+export interface RedfishService {
+  readonly answer: WebHandler
+  /** Whether a request to open a WebSocket is for the console, and logged in: its status if not. */
+  judgeConsole(request: Pick<WebRequest, 'path' | 'headers'>): 'open' | 401 | 404
+}
+
+export function createRedfishService({ machine, user, password, now }: RedfishServiceOptions): RedfishService {
   const sessions = createSessions(now)
 
   /** What may be done at a path beside reading it. */
@@ -82,7 +88,7 @@ export function createRedfishService({ machine, user, password, now }: RedfishSe
     return tried(() => machine.command(one, 'redfish'))
   }
 
-  function isLoggedIn({ headers }: WebRequest): boolean {
+  function isLoggedIn({ headers }: Pick<WebRequest, 'headers'>): boolean {
     const token = headers['x-auth-token']
     if (typeof token === 'string') return sessions.isOpen(token)
     const basic = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
@@ -146,15 +152,21 @@ export function createRedfishService({ machine, user, password, now }: RedfishSe
     return shown(resource)
   }
 
-  return async (request) => {
-    try {
-      return await answer(request)
-    } catch (error) {
-      if (error instanceof Refusal) return refused(error)
-      if (error instanceof TooLong)
-        return refused(new Refusal(413, 'PayloadTooLarge', `The request has more than ${BODY_MAX} bytes.`))
-      throw error
-    }
+  return {
+    async answer(request) {
+      try {
+        return await answer(request)
+      } catch (error) {
+        if (error instanceof Refusal) return refused(error)
+        if (error instanceof TooLong)
+          return refused(new Refusal(413, 'PayloadTooLarge', `The request has more than ${BODY_MAX} bytes.`))
+        throw error
+      }
+    },
+    judgeConsole(request) {
+      if (!isLoggedIn(request)) return 401
+      return request.path === CONSOLE ? 'open' : 404
+    },
   }
 }
 
