@@ -105,7 +105,7 @@ export function createMachine(
 
   async function start(): Promise<void> {
     const readable = await readableMedia()
-    writeFileSync(paths.drives, drivesConfig(readable), { mode: 0o600 })
+    if (Object.keys(readable).length > 0) writeFileSync(paths.drives, drivesConfig(readable), { mode: 0o600 })
     const { nvram, disk, drives: drivesFile } = paths
     const args = qemuArguments(spec, { accel, boot, order, media: readable, drivesFile, nvram, disk })
     if (!isBootKept) boot = 'none'
@@ -121,11 +121,14 @@ export function createMachine(
     const now: Running = { child, qmp, ended, wasStopped: false, drives }
     child.once('error', (cause) => log.error('qemu did not start', { machine: spec.name, cause: explain(cause) }))
     child.once('close', (code, signal) => onEnd(now, code, signal))
-    // It answers when it has read the file.
-    const forget = (): void => rmSync(paths.drives, { force: true })
-    qmp.ask('query-status').then(forget, forget)
+    // It answers when it has read what is in its drives.
+    qmp.ask('query-status').then(forgetDrives, () => undefined)
     isOn = true
     running = now
+  }
+
+  function forgetDrives(): void {
+    rmSync(paths.drives, { force: true })
   }
 
   /** A server or file that is gone leaves its drive empty for this start. */
@@ -165,6 +168,7 @@ export function createMachine(
 
   function onEnd(ended: Running, code: number | null, signal: NodeJS.Signals | null): void {
     if (running === ended) running = undefined
+    forgetDrives()
     if (ended.wasStopped) return
     const why = ended.qmp.shutdownReason
     if (why === 'guest-reset') {
