@@ -5,8 +5,8 @@ import { after, before, suite, test } from 'node:test'
 import { plainImage, pushImage } from './images.ts'
 import { openSite, skip, type Site } from './site.ts'
 
-/** IPMI has tests of its own. */
-const KINDS = ['redfish', 'pikvm', 'amt', 'wol', 'http'] as const
+/** IPMI has tests of its own. By Wake-on-LAN first: a machine that has just lost its power is on for who can only look at the network. */
+const KINDS = ['wol', 'redfish', 'pikvm', 'amt', 'http'] as const
 
 /** What the BMC, or the machine itself, noted for one life of a container. What cannot choose boots as its firmware is set. */
 const COMMANDS: Readonly<Record<(typeof KINDS)[number], readonly string[]>> = {

@@ -46,13 +46,14 @@ suite('BMCs of a rack', { skip }, () => {
     const tls = selfSigned()
     const pem = join(dir, 'bmc.pem')
     writeFileSync(pem, tls.key + tls.cert)
-    const fingerprint = new X509Certificate(tls.cert).fingerprint256.replaceAll(':', '').toLowerCase()
+    const sha256 = new X509Certificate(tls.cert).fingerprint256.replaceAll(':', '').toLowerCase()
+    const trust = { kind: 'fingerprint', sha256 } as const
     const serve = async (handler: WebHandler, sockets?: WebSockets): Promise<number> => {
       const port = await freePort()
       stack.use(await serveWeb({ host: '127.0.0.1', port }, pem, handler, quietLog, sockets))
       return port
     }
-    return { dir, machine, pem, fingerprint, serve, stack, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+    return { dir, machine, pem, trust, serve, stack, [Symbol.asyncDispose]: () => stack.disposeAsync() }
   }
 
   async function redfishRig(options: RackOptions = {}) {
@@ -62,8 +63,11 @@ suite('BMCs of a rack', { skip }, () => {
       judge: (request) => service.judgeConsole(request),
       attach: (stream) => it.machine.serial.attach(stream),
     })
-    const trust = { kind: 'fingerprint', sha256: it.fingerprint } as const
-    return { ...it, port, client: { origin: `https://127.0.0.1:${port}`, ...login, trust, log: quietLog, paceMs: 0 } }
+    return {
+      ...it,
+      port,
+      client: { origin: `https://127.0.0.1:${port}`, ...login, trust: it.trust, log: quietLog, paceMs: 0 },
+    }
   }
 
   for (const auth of ['Session', 'Basic'])
@@ -210,7 +214,7 @@ suite('BMCs of a rack', { skip }, () => {
       host: '127.0.0.1',
       port,
       ...login,
-      fingerprint: it.fingerprint,
+      trust: it.trust,
       log: quietLog,
       patience,
       busyMs: 5,
@@ -255,7 +259,7 @@ suite('BMCs of a rack', { skip }, () => {
       port,
       isTls: true,
       ...login,
-      fingerprint: it.fingerprint,
+      trust: it.trust,
       log: quietLog,
       patience,
     }
