@@ -94,8 +94,8 @@ function inNamespace(): void {
     await using database = openSqlite<SiteTables>(join(place.dataDir, 'state.db'), siteMigrations)
     const events = createEventBus(database.db, Date.now)
     const store = createMachineStore(database.db, events, openSecretBox(join(place.dataDir, 'secret.key')), Date.now)
-    const [machine] = await store.list()
-    return (await store.bmcPassword(machine!.id))!
+    const machine = (await store.list()).find(({ name }) => name === NAME)!
+    return (await store.bmcPassword(machine.id))!
   }
 
   function ipmitool(user: string, password: string, ...words: string[]): { status: number | null; stdout: string } {

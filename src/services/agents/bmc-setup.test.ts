@@ -34,6 +34,7 @@ function world({ dieAt = Infinity, places = 4, ip = '10.0.3.7' } = {}) {
     setup: undefined as BmcSetup | undefined,
     events: [] as string[],
     made: 0,
+    granted: [] as string[],
     steps: 0,
     dieAt,
     letsIn: true,
@@ -52,9 +53,9 @@ function world({ dieAt = Infinity, places = 4, ip = '10.0.3.7' } = {}) {
       vacancy: [...slots].find(([id, { name }]) => id > 1 && name === '')?.[0],
     }),
     makePassword: async () => `password ${++state.made}`,
-    hasPassword: async (id, password) => slots.get(id)?.password === password,
     async grant({ userId, user, password, privilege }) {
       step()
+      state.granted.push(password)
       const slot = slots.get(userId)!
       slot.name = user
       step()
@@ -133,7 +134,12 @@ test('bmc setup: the first free place becomes ours, and the machine is reached b
   assert.deepEqual([state.slots.get(3)!.password, state.password], ['password 2', 'password 2'])
   state.slots.get(3)!.privilege = 'user'
   assert.equal((await setups.setUp(state.machine, request())).outcome, 'mended')
-  assert.deepEqual([state.slots.get(3)!.privilege, state.password], ['administrator', 'password 2'])
+  assert.deepEqual([state.slots.get(3)!.privilege, state.password], ['administrator', 'password 3'])
+  state.machine = { ...state.machine, bmc: 'ipmi://bareboat@10.0.3.8' }
+  assert.equal((await setups.setUp(state.machine, request())).outcome, 'mended')
+  assert.equal(state.machine.bmc, answer.bmc)
+  // A password that is kept is not said to whoever plays the machine.
+  assert.deepEqual(state.granted, ['password 1', 'password 2', 'password 3'])
 })
 
 test('bmc setup: killed at any step, it is gone on with, and ends as if it had not been', async () => {
@@ -205,8 +211,5 @@ test('bmc setup: what is not ours is refused, with what would help', async () =>
   Object.assign(state.machine, byHand)
   assert.equal((await setups.setUp(state.machine, request({ replace: true }))).bmc, 'ipmi://bareboat@10.0.3.7')
   state.slots.get(3)!.password = 'changed by somebody'
-  await assert.rejects(
-    setups.setUp(state.machine, request()),
-    /is not the one that is kept here; --rotate sets a new one/,
-  )
+  await assert.rejects(setups.setUp(state.machine, request()), /in with the password that is kept here; --rotate sets/)
 })

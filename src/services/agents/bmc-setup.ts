@@ -31,6 +31,12 @@ export interface BmcSetupDeps {
 const PAUSES_MS = [2000, 5000, 10_000, 15_000]
 const LOGIN_MS = 20_000
 
+interface Plan {
+  readonly setup: BmcSetup
+  readonly needs: 'nothing' | 'url' | 'bmc'
+  readonly outcome: BmcSetupAnswer['outcome']
+}
+
 export type BmcSetups = ReturnType<typeof createBmcSetups>
 
 export function createBmcSetups(deps: BmcSetupDeps) {
@@ -58,6 +64,20 @@ export function createBmcSetups(deps: BmcSetupDeps) {
     return tryOnce()
   }
 
+  /**
+   * Whether the BMC at a machine's URL lets it in with a password. A password that is kept goes this way only, where it is never said: who
+   * plays the machine in the agent does not get to know it.
+   */
+  const lets = async (machine: StoredMachine, password: string): Promise<boolean> => {
+    try {
+      await deps.logIn(machine, password, AbortSignal.timeout(LOGIN_MS))
+      return true
+    } catch (error) {
+      log.debug('the BMC does not let its user in', { machine: machine.name, why: explain(error) })
+      return false
+    }
+  }
+
   /** Does what is written, or takes it back. */
   async function carryOut(machine: StoredMachine, bmc: InbandBmc, setup: BmcSetup): Promise<void> {
     const { channel, userId, url } = setup
@@ -72,20 +92,27 @@ export function createBmcSetups(deps: BmcSetupDeps) {
         { cause },
       )
     }
+    await keep(machine, setup)
+    await setups.remove(machine.id)
+    await tell('bmc-setup-done', machine, setup)
+  }
+
+  /** The machine is reached by this user from now on. */
+  async function keep(machine: StoredMachine, { url, password }: BmcSetup): Promise<void> {
     const change = (seen: StoredMachine) => ({ ...seen, bmc: url, hasBmcPassword: true })
     const event = {
       ...({ kind: 'machine', action: 'update', source: 'daemon', attributes: {} } as const),
       ...{ subjectId: machine.id, name: machine.name },
     }
-    await machines.update(machine.id, change, setup.password, event)
-    await setups.remove(machine.id)
-    await tell('bmc-setup-done', machine, setup)
+    await machines.update(machine.id, change, password, event)
   }
 
   async function takeBack(machine: StoredMachine, bmc: InbandBmc, setup: BmcSetup, cause: unknown): Promise<void> {
     try {
       if (setup.before === undefined) await bmc.withdraw(setup.userId, setup.channel)
-      else await bmc.grant({ ...setup, password: setup.before }, setup.channel)
+      // Where the old password still opens the BMC, the machine in the agent is another, or has set nothing.
+      else if (!(await lets(machine, setup.before)))
+        await bmc.grant({ ...setup, password: setup.before }, setup.channel)
     } catch (error) {
       // What is written stays: the next that finds the machine in the agent takes it up.
       throw new AppError(
@@ -98,12 +125,12 @@ export function createBmcSetups(deps: BmcSetupDeps) {
     await tell('bmc-setup-failed', machine, setup, explain(cause).slice(0, 500))
   }
 
-  /** Decides what is to be. @returns what is to be done; or the password's user where all is as it should be */
+  /** Decides what is to be. @returns it, and what has to change for it */
   async function plan(
     machine: StoredMachine,
     bmc: InbandBmc,
     { user, privilege, rotate, replace }: BmcSetupRequest,
-  ): Promise<{ setup: BmcSetup; outcome: BmcSetupAnswer['outcome'] }> {
+  ): Promise<Plan> {
     const refuse = (code: 'conflict' | 'exhausted' | 'invalid', why: string) =>
       new AppError(code, `Cannot set up the BMC of "${machine.name}": ${why}`)
     const lans = await bmc.lans()
@@ -128,22 +155,27 @@ export function createBmcSetups(deps: BmcSetupDeps) {
         `user "${user}" (${mine.id}) is there, and not ours: name another with --user, or remove it`,
       )
     if (mine && stored !== undefined) {
-      const isOurs = await bmc.hasPassword(mine.id, stored)
-      if (!isOurs && !rotate)
+      const isThere = await lets({ ...machine, bmc: url }, stored)
+      const wasThere = isThere || (machine.bmc !== url && (await lets(machine, stored)))
+      if (!wasThere && !rotate)
         throw refuse(
           'conflict',
-          `the password of user "${user}" (${mine.id}) is not the one that is kept here; --rotate sets a new one`,
+          `it does not let user "${user}" (${mine.id}) in with the password that is kept here; --rotate sets a new one`,
         )
-      const isAsItShouldBe = !rotate && mine.privilege === privilege && mine.isEnabled !== false
-      const password = rotate ? await bmc.makePassword() : stored
-      const outcome = rotate ? 'rotated' : isAsItShouldBe && machine.bmc === url ? 'unchanged' : 'mended'
-      return { setup: { ...base, userId: mine.id, password, before: stored }, outcome }
+      const setup = { ...base, userId: mine.id, password: stored, before: stored }
+      if (!rotate && mine.privilege === privilege && mine.isEnabled !== false)
+        return machine.bmc !== url && isThere
+          ? { setup, needs: 'url', outcome: 'mended' }
+          : { setup: { ...setup, url: machine.bmc! }, needs: 'nothing', outcome: 'unchanged' }
+      // With a new password in either case: the one that is kept is not said to the machine.
+      const outcome = rotate ? 'rotated' : 'mended'
+      return { setup: { ...setup, password: await bmc.makePassword() }, needs: 'bmc', outcome }
     }
     if (machine.bmc !== undefined && stored === undefined && !replace)
       throw refuse('conflict', `it is reached by ${machine.bmc} already; --replace puts the new user in place of that`)
     if (vacancy === undefined)
       throw refuse('exhausted', `all places for users are taken (bareboat machine inventory shows by whom)`)
-    return { setup: { ...base, userId: vacancy, password: await bmc.makePassword() }, outcome: 'created' }
+    return { setup: { ...base, userId: vacancy, password: await bmc.makePassword() }, needs: 'bmc', outcome: 'created' }
   }
 
   async function exclusively<T>(machine: StoredMachine, work: () => Promise<T>): Promise<T> {
@@ -170,19 +202,21 @@ export function createBmcSetups(deps: BmcSetupDeps) {
           await carryOut(machine, bmc, left)
           machine = (await machines.byId(machine.id)) ?? machine
         }
-        const { setup, outcome } = await plan(machine, bmc, request)
-        const answer = (is: BmcSetupAnswer['outcome']): BmcSetupAnswer => {
-          const { user, userId, privilege, url } = setup
-          return { outcome: is, user, userId, privilege, bmc: url }
-        }
-        if (outcome === 'unchanged') {
-          await untilLetIn(machine, setup.password)
-          return answer(left ? 'created' : 'unchanged')
-        }
+        const { setup, needs, outcome } = await plan(machine, bmc, request)
+        const { user, userId, privilege, url } = setup
+        const answer = {
+          outcome: left && needs === 'nothing' ? 'created' : outcome,
+          user,
+          userId,
+          privilege,
+          bmc: url,
+        } as const
+        if (needs === 'url') await keep(machine, setup)
+        if (needs !== 'bmc') return answer
         await setups.put(machine.id, setup)
         await tell('bmc-setup', machine, setup)
         await carryOut(machine, bmc, setup)
-        return answer(outcome)
+        return answer
       }),
 
     /** Goes on with what an earlier daemon left behind, of a machine that is in the agent. */

@@ -25,8 +25,6 @@ export interface InbandBmc extends AsyncDisposable {
   users(channel: number): Promise<{ readonly users: BmcUser[]; readonly vacancy: number | undefined }>
   /** A random one, as its maker takes them. */
   makePassword(): Promise<string>
-  /** Whether this is the user's password, as the BMC itself says. */
-  hasPassword(userId: number, password: string): Promise<boolean>
   /** Gives a user name, password and access, and sees that they are there. Doing it twice is the same as once. */
   grant(account: BmcAccount, channel: number): Promise<void>
   /** Takes access and name away. A place that the BMC does not let go of is disabled. */

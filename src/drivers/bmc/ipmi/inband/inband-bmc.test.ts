@@ -117,13 +117,3 @@ test('in-band: the first free place is offered, and none that has a fixed name; 
     ],
   )
 })
-
-for (const [completion, has] of [
-  ['00', true],
-  ['80', false],
-  ['81', false],
-] as const)
-  test(`in-band: a test of the password that ends with ${completion}h`, async () => {
-    await using bmc = openInbandBmc(program(() => `rcvd: 47 ${completion} `))
-    assert.equal(await bmc.hasPassword(3, 'x'), has)
-  })

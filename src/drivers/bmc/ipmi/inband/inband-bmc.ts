@@ -49,7 +49,6 @@ export function createInbandBmc(ask: Ask, close: () => PromiseLike<void> = async
       }),
     makePassword: () =>
       explained(async () => makePassword((await ask(COMMANDS.getDeviceId, undefined)).manufacturerId)),
-    hasPassword: (userId, password) => explained(() => hasPassword(userId, password)),
 
     grant: ({ userId, user, password, privilege }, channel) =>
       explained(async () => {
