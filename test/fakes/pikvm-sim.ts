@@ -27,6 +27,8 @@ export interface PikvmSimOptions {
   readonly tls?: { readonly key: string; readonly cert: string }
   /** How a download of an image ends. */
   readonly remoteEnds?: 'well' | 'badly' | 'cut'
+  /** Fetches what it is told to, in earnest. */
+  readonly fetches?: boolean
 }
 
 export async function startPikvmSim(options: PikvmSimOptions = {}) {
@@ -102,6 +104,15 @@ export async function startPikvmSim(options: PikvmSimOptions = {}) {
           return void response.end(
             `${line(1)}${JSON.stringify({ ok: false, result: { error: 'MsdError', error_msg: 'no space' } })}\r\n`,
           )
+        if (options.fetches) {
+          const fetched = await fetch(get('url')).catch(() => undefined)
+          if (fetched?.ok !== true)
+            return void response.end(
+              `${JSON.stringify({ ok: false, result: { error: 'ClientError', error_msg: `404, ${get('url')}` } })}\r\n`,
+            )
+          images.set(get('image'), (await fetched.arrayBuffer()).byteLength)
+          return void response.end(line(1) + line(2))
+        }
         images.set(get('image'), 2)
         return void response.end(line(1) + line(2))
       }

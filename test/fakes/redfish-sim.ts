@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { randomUUID } from 'node:crypto'
+import { createMediaSim, type MediaSimOptions } from './redfish-media.ts'
 
 /** What happens to one request. Those that begin with `acts` are done before they go wrong. */
 export type Mischief =
@@ -78,6 +79,8 @@ export interface RedfishSimOptions {
   readonly webSockets?: Readonly<Record<string, number>>
   /** How the task of a 202 ends. */
   readonly taskEnds?: 'Completed' | 'Exception' | 'never' | 'vanishes'
+  /** Virtual drives of the default tree; default: none. */
+  readonly media?: MediaSimOptions
 }
 
 export interface RedfishSim extends AsyncDisposable {
@@ -95,6 +98,7 @@ export interface RedfishSim extends AsyncDisposable {
   /** The boot override of the first system. */
   readonly boot: Record<string, unknown>
   readonly sessions: number
+  readonly media: ReturnType<typeof createMediaSim>
   forgetSessions(): void
   /** Changes the tree behind the client's back: its ETags are old. */
   touch(): void
@@ -114,6 +118,7 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
   const resets: string[] = []
   const requests: string[] = []
   const tasks = new Map<string, number>()
+  const media = createMediaSim(tree, options.media ?? { at: 'nobody' })
   let version = 1
   const first = tree.get(systemPaths[0]!) as Json
   let isOn = options.isOn ?? false
@@ -172,10 +177,12 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
     get sessions() {
       return tokens.size
     },
+    media,
     forgetSessions: () => tokens.clear(),
     touch: () => void version++,
     async [Symbol.asyncDispose]() {
       clearTimeout(changes)
+      media.end()
       server.closeAllConnections()
       await new Promise<void>((resolve) => void server.close(() => resolve()))
     },
@@ -277,6 +284,17 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
       return resource === undefined
         ? void refuse(404, 'ResourceMissingAtURI')
         : void say(200, resource, { etag: etag() })
+    const taskOf = () => {
+      const monitor = `/redfish/v1/TaskService/TaskMonitors/m${tasks.size}`
+      tasks.set(monitor, 0)
+      return monitor
+    }
+    const words = { say, refuse, task: taskOf }
+    if (method === 'POST' || method === 'PATCH') {
+      const { media: habits } = options
+      if (habits && media.answer(method, path, JSON.parse(text === '' ? '{}' : text) as Json, words))
+        return void version++
+    }
     const target = systemPaths.find(
       (it) => (tree.get(it) as Json)['Actions']?.['#ComputerSystem.Reset']?.target === path,
     )
@@ -320,6 +338,7 @@ export async function startRedfishSim(options: RedfishSimOptions = {}): Promise<
       changes = undefined
       isOn = to
       version++
+      if (to) media.powered()
       show(to ? 'On' : 'Off')
     }
     if (options.powerDelayMs === undefined) return done()
@@ -396,7 +415,7 @@ function smallTree({
         BootSourceOverrideEnabled: 'Disabled',
         BootSourceOverrideMode: 'UEFI',
         BootSourceOverrideTarget: 'None',
-        'BootSourceOverrideTarget@Redfish.AllowableValues': ['None', 'Pxe', 'Hdd', 'UefiHttp'],
+        'BootSourceOverrideTarget@Redfish.AllowableValues': ['None', 'Pxe', 'Hdd', 'Cd', 'Usb', 'UefiHttp'],
       },
       Actions: {
         '#ComputerSystem.Reset': {

@@ -7,6 +7,7 @@ import { AppError } from '../../src/base/errors.ts'
 import { quietLog } from '../../src/base/log.ts'
 import type { RedfishClient } from '../../src/drivers/bmc/redfish/client.ts'
 import { readConsoleWays } from '../../src/drivers/bmc/redfish/console-ways.ts'
+import { readDrives } from '../../src/drivers/bmc/redfish/drives.ts'
 import { parseRedfishUrl } from '../../src/drivers/bmc/redfish/redfish-url.ts'
 import { refusal } from '../../src/drivers/bmc/redfish/refusal.ts'
 import { servicePath } from '../../src/drivers/bmc/redfish/service-path.ts'
@@ -105,6 +106,38 @@ test(`${RUNS} spoiled consoles: ways with a port and a path on this BMC, or an A
       check(thrown)
     }
   assert.ok(found > RUNS / 2, `${found} of ${RUNS}`)
+})
+
+test('20000 spoiled services with drives: drives that can be printed, or an AppError', async () => {
+  const random = randomFrom(SEED)
+  const trees = ['gigabyte-h262-media', 'hpe-ilo5-dl325-media'].map((name) => new Map(tree(name)))
+  let answers = trees[0]!
+  let isSpoiled = false
+  const client = {
+    address: 'fake:443',
+    get: async (link: string) => {
+      const body = answers.get(servicePath(link, 'fake:443'))
+      return { path: link, etag: undefined, body: isSpoiled ? spoil(body, random) : body }
+    },
+  } as Pick<RedfishClient, 'address' | 'get'> as RedfishClient
+  let found = 0
+  for (let i = 0; i < 20_000; i++) {
+    answers = trees[i % 2]!
+    isSpoiled = false
+    const place = await findSystem(client, undefined, quietLog)
+    isSpoiled = true
+    try {
+      for (const { id, kinds, inserted = '' } of await readDrives(client, place)) {
+        // oxlint-disable-next-line no-control-regex -- that is what must not be there
+        assert.doesNotMatch(id + inserted, /[\u0000-\u001f\u007f-\uffff]/)
+        assert.ok(kinds.length > 0 && id.length <= 256 && inserted.length <= 256)
+        found++
+      }
+    } catch (thrown) {
+      check(thrown)
+    }
+  }
+  assert.ok(found > 5000, `${found} drives`)
 })
 
 test('100000 spoiled refusals: words that are printable and without our password', () => {

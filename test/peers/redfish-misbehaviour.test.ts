@@ -315,6 +315,7 @@ const makes: { quirk: string; is: Partial<typeof make>; isNot: Partial<typeof ma
     isNot: { manufacturer: 'HPE', model: 'HPE CRAY EX425 (MILAN)' },
   },
   { quirk: 'boot-is-a-stub', is: { manufacturer: 'PiKVM' }, isNot: { manufacturer: 'Dell Inc.' } },
+  { quirk: 'media-by-name', is: { manufacturer: 'Lenovo' }, isNot: { manufacturer: 'IBM' } },
   { quirk: 'soft-off-is-off', is: { model: 'HPE CRAY EX425 (MILAN)' }, isNot: { model: 'ProLiant DL160' } },
 ]
 test('every quirk has makes that have it and makes that do not', () => {

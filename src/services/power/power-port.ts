@@ -1,4 +1,5 @@
 import type { Exchanged } from '../../formats/bmc-recording/recording.ts'
+import type { MediumKind } from '../../model/media.ts'
 import type { BmcFinding, BmcFru, BmcInfo, BmcSel, BmcSensor, BmcUser } from '../../model/bmc.ts'
 
 /**
@@ -12,7 +13,8 @@ export type PowerAction = 'on' | 'off' | 'cycle' | 'soft-off'
 /**
  * `power` is status, on and off, each read back; `power-on` is on alone, for what can neither switch off nor tell the state: its
  * status is `unknown`, and `set('on')` resolves when it was sent. `by-hand` goes with it where a person has to do it. `cycle` and
- * `soft-off` are the actions of that name; `boot-override` is `setBoot`; `console` is serial over LAN; `hardware` is all of BmcHardware.
+ * `soft-off` are the actions of that name; `boot-override` is `setBoot`; `console` is serial over LAN; `hardware` is all of BmcHardware; `media`
+ * is all of BmcMedia.
  */
 export type BmcCapability =
   | 'power'
@@ -23,13 +25,14 @@ export type BmcCapability =
   | 'soft-off'
   | 'cycle'
   | 'hardware'
+  | 'media'
 
 /** Is shown what passes between a driver and its BMC, without what logs in; `ms` is 0. Must not throw. */
 export type BmcTap = (exchange: Exchanged) => void
 
 export interface BootOverride {
-  /** `none` takes an override back: the machine boots as its firmware is set. */
-  readonly device: 'pxe' | 'disk' | 'none'
+  /** `none` takes an override back: the machine boots as its firmware is set. `cd` and `usb` are virtual media, or real ones. */
+  readonly device: 'pxe' | 'disk' | 'cd' | 'usb' | 'none'
   /** How the machine's firmware boots; ignored by drivers whose BMC does not say. */
   readonly firmware: 'bios' | 'uefi'
   /** True: for the next boot only. False: until it is changed. */
@@ -67,6 +70,9 @@ export interface BmcPort extends AsyncDisposable {
   /** Present when `can` has `hardware`. */
   readonly hardware?: BmcHardware
 
+  /** Present when `can` has `media`. A BMC whose driver can may still have no drive: `drives` is empty then. */
+  readonly media?: BmcMedia
+
   /**
    * Opens the serial console. Present when `can` has `console`.
    * @throws {AppError} `conflict` when another session has the console and `takeOver` is not set
@@ -92,6 +98,48 @@ export interface BmcHardware {
   users(signal?: AbortSignal): Promise<BmcUser[]>
   /** What is insecure about it. Nothing weak is used to find out: no login without a password, none with a guessed one. */
   check(signal?: AbortSignal): Promise<BmcFinding[]>
+}
+
+/** A drive that the BMC shows to its machine. */
+export interface BmcDrive {
+  /** As the BMC names it: `CD1`, `2`, `msd`. */
+  readonly id: string
+  /** What it can play. */
+  readonly kinds: readonly MediumKind[]
+  /** What is in it, as the BMC says: a URL or a name, printable; undefined when it is empty. */
+  readonly inserted?: string
+  readonly isWriteProtected?: boolean
+}
+
+/** What is to be put into a drive. */
+export interface Medium {
+  readonly kind: MediumKind
+  /** Of letters, digits, `.`, `_` and `-`, with a suffix that BMCs know; the last part of `url`. */
+  readonly name: string
+  /** Where the BMC fetches it; undefined where nobody serves it. */
+  readonly url: string | undefined
+  /** What no message may repeat: a part of `url`. */
+  readonly secret: string
+  readonly sizeBytes: number
+  readonly isWritable: boolean
+  /** All of its bytes, for BMCs that are sent them. */
+  read(signal: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+/** Virtual media of a BMC. Errors as those of BmcPort. */
+export interface BmcMedia {
+  /** Its drives and what is in them now. */
+  drives(signal?: AbortSignal): Promise<BmcDrive[]>
+  /**
+   * Puts a medium into a drive that is empty, and returns when the BMC shows it there.
+   * @throws {AppError} `conflict` when something is in it, which is named and stays; `bad_peer` when the BMC took the medium and shows none;
+   * `unsupported` when it takes none of this kind, or none from such a URL
+   */
+  insert(driveId: string, medium: Medium, signal?: AbortSignal): Promise<BmcDrive>
+  /** Takes out what is in a drive, and returns when it was seen to be empty. Nothing is sent where it is already. */
+  eject(driveId: string, signal?: AbortSignal): Promise<void>
+  /** Whether what a drive shows is the medium of this name and secret. BMCs cut URLs, leave out schemes, or show the name alone. */
+  holds(drive: BmcDrive, medium: Pick<Medium, 'name' | 'secret'>): boolean
 }
 
 /**

@@ -14,9 +14,10 @@ export const BOOT_DEVICE = {
   disk: 0x2,
   'disk-safe': 0x3,
   diagnostic: 0x4,
-  cdrom: 0x5,
+  cd: 0x5,
   setup: 0x6,
-  floppy: 0xf,
+  /** "Floppy or primary removable media". */
+  usb: 0xf,
 } as const
 export type BootDevice = keyof typeof BOOT_DEVICE
 

@@ -28,6 +28,7 @@ export const AMT_RESOURCES = {
 export const BOOT_SOURCES = {
   pxe: { instanceId: 'Intel(r) AMT: Force PXE Boot', capability: 'ForcePXEBoot' },
   disk: { instanceId: 'Intel(r) AMT: Force Hard-drive Boot', capability: 'ForceHardDriveBoot' },
+  cd: { instanceId: 'Intel(r) AMT: Force CD/DVD Boot', capability: 'ForceCDorDVDBoot' },
 } as const
 
 export function bootSource(device: keyof typeof BOOT_SOURCES): Resource {

@@ -32,6 +32,8 @@ export async function setAmtBoot(
   const changeOrder = (fields: WsmanFields): Promise<void> =>
     client.invoke(AMT_RESOURCES.bootConfig, 'ChangeBootOrder', fields, signal)
   if (device === 'none') return changeOrder([])
+  if (device === 'usb')
+    throw new AppError('unsupported', `Cannot boot from "usb" by AMT "${address}": it knows no such source`)
   const offered = await read(client, AMT_RESOURCES.bootCapabilities, signal)
   const { capability } = BOOT_SOURCES[device]
   if (new Map(offered).get(capability) !== 'true')

@@ -81,7 +81,8 @@ export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: 
   async function setBoot(override: BootOverride, signal?: AbortSignal): Promise<void> {
     // The API has one override, PXE for the next boot; what boots otherwise is the disk, and nothing takes the override back.
     if (override.device === 'none' || (override.device === 'disk' && override.once)) return
-    if (override.device !== 'pxe') throw cannot(address, `boot from "${override.device}" for all boots`)
+    if (override.device !== 'pxe')
+      throw cannot(address, `boot from "${override.device}"${override.once ? '' : ' for all boots'}`)
     if (!override.once) throw cannot(address, 'boot from the network for all boots')
     await ask('POST', 'pxeboot', signal)
   }

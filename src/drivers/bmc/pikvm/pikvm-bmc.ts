@@ -12,6 +12,7 @@ import type { Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
 import { hostPort, parseUserAtHost, splitTrust, type UserAtHost } from '../user-at-host.ts'
 import { NoAnswer, type WebObserver } from '../web.ts'
+import { createPikvmMedia } from './media.ts'
 import { createMsd, type Msd } from './msd.ts'
 import { createPikvmApi, explained, type PikvmApi } from './pikvm-api.ts'
 
@@ -85,11 +86,13 @@ export function createPikvmBmc({
     timeoutMs: options.timeoutMs ?? 15_000,
   })
   const wire = powerWire(api, options.busyMs ?? 500)
+  const msd = createMsd(api)
   const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) => turns.take(() => explained(address, work), signal)
   return {
-    can: new Set(['power', 'soft-off', 'cycle']),
+    can: new Set(['power', 'soft-off', 'cycle', 'media']),
     address,
-    msd: createMsd(api),
+    msd,
+    media: createPikvmMedia(msd, address, log),
     status: (signal) => inTurn(async () => shownState(await wire.read(signal)), signal),
     set: (action, signal) => inTurn(() => setPower(wire, action, patience, signal), signal),
     setBoot: (_override, signal) =>

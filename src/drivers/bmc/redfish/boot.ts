@@ -23,6 +23,8 @@ export interface BootPatience {
 const TARGETS = {
   pxe: { uefi: ['Pxe', 'UefiHttp'], bios: ['Pxe'] },
   disk: { uefi: ['Hdd'], bios: ['Hdd'] },
+  cd: { uefi: ['Cd'], bios: ['Cd'] },
+  usb: { uefi: ['Usb', 'Floppy'], bios: ['Usb', 'Floppy'] },
   none: { uefi: ['None'], bios: ['None'] },
 } as const
 
@@ -168,7 +170,9 @@ function wantedBoot(offered: Boot, override: BootOverride, address: string): Wan
   const listed = offered['BootSourceOverrideTarget@Redfish.AllowableValues']
   const allowed: readonly unknown[] | undefined = Array.isArray(listed) ? listed : undefined
   const targets: readonly string[] = TARGETS[override.device][override.firmware]
-  const target = targets.find((one) => allowed === undefined || allowed.includes(one) || one === 'None')
+  // Supermicro's word for the virtual drive, beside a `Cd` that starts none (openshift/ironic-image pull request 660).
+  const own = override.device === 'cd' && allowed?.includes('UsbCd') === true ? 'UsbCd' : undefined
+  const target = own ?? targets.find((one) => allowed === undefined || allowed.includes(one) || one === 'None')
   if (target === undefined)
     throw new AppError(
       'unsupported',

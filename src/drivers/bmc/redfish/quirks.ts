@@ -19,6 +19,8 @@ export interface Behaviour {
   readonly sendsMode: boolean
   /** The target in one request, whether and how often in the next. */
   readonly bootInTwoSteps: boolean
+  /** Ids of the drives that take a URL; the others are for something else. */
+  readonly mediaDrives: RegExp
 }
 
 export interface Make {
@@ -43,6 +45,7 @@ export const USUAL: Behaviour = {
   ifMatch: 'etag',
   sendsMode: true,
   bootInTwoSteps: false,
+  mediaDrives: /./,
 }
 
 export const QUIRKS: readonly Quirk[] = [
@@ -56,6 +59,8 @@ export const QUIRKS: readonly Quirk[] = [
   { name: 'boot-mode-fixed', when: { manufacturer: /^HPE?$/i, model: /^ProLiant/i }, does: { sendsMode: false } },
   // PiKVM's service: PATCH is answered 204, and Boot is always Disabled.
   { name: 'boot-is-a-stub', when: { manufacturer: /^PiKVM$/i }, does: { boot: 'none' } },
+  // lenovo/python-redfish-lenovo issue 21: of ten drives those named EXT take a URL, RDOC are for uploads and Remote for the web page.
+  { name: 'media-by-name', when: { manufacturer: /^Lenovo/i }, does: { mediaDrives: /^EXT/ } },
   // Recorded (test/packets/redfish/cray-ex425.json): Off beside ForceOff, no override of the boot source.
   {
     name: 'soft-off-is-off',

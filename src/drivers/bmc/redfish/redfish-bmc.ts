@@ -14,6 +14,7 @@ import { setRedfishBoot } from './boot.ts'
 import { type ConsoleWish, openRedfishConsole } from './console.ts'
 import { createRedfishClient, type RedfishClientOptions } from './client.ts'
 import { isForLater, mayBeDone } from './later.ts'
+import { createRedfishMedia } from './media.ts'
 import { findSystem, readSystem, type SystemPlace } from './system.ts'
 import { followTask } from './task.ts'
 
@@ -23,6 +24,8 @@ export interface RedfishBmcOptions extends RedfishClientOptions, ConsoleWish {
   readonly patience?: Partial<PowerPatience>
   /** How long a boot override may take to be taken and to show, milliseconds; default 30 s. */
   readonly bootDeadlineMs?: number
+  /** How long a medium may take to be taken and to show, milliseconds; default 30 s. */
+  readonly mediaDeadlineMs?: number
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
   /** A console of which nothing is heard for two of these is gone, milliseconds; default 15 s. */
@@ -31,6 +34,7 @@ export interface RedfishBmcOptions extends RedfishClientOptions, ConsoleWish {
 
 const BOOT_DEADLINE_MS = 30_000
 const CONSOLE_TIMEOUT_MS = 20_000
+const MEDIA_DEADLINE_MS = 30_000
 
 /**
  * A machine behind a Redfish service. Nothing is sent before the first operation; dispose it to close its session.
@@ -94,9 +98,16 @@ export function createRedfishBmc({ maxWaiting = 16, ...options }: RedfishBmcOpti
   const hasConsole = options.console !== 'none'
 
   return {
-    can: new Set(['power', 'boot-override', 'soft-off', 'cycle', ...(hasConsole ? (['console'] as const) : [])]),
+    can: new Set(['power', 'boot-override', 'soft-off', 'cycle', 'media', ...(hasConsole ? (['console'] as const) : [])]),
     address,
     ...(hasConsole ? { console: openConsole } : {}),
+    media: createRedfishMedia({
+      client,
+      place,
+      log,
+      inTurn: (work, signal) => turns.take(work, signal),
+      patience: { ...patience, deadlineMs: options.mediaDeadlineMs ?? MEDIA_DEADLINE_MS },
+    }),
     status: (signal) => turns.take(async () => shownState(await wire.read(signal)), signal),
     set: (action, signal) => turns.take(() => setPower(wire, action, patience, signal), signal),
     setBoot: (override, signal) =>

@@ -93,7 +93,8 @@ export function extendedMessages(body: unknown, secrets: readonly string[]): rea
   const list = member(error, '@Message.ExtendedInfo')
   const entries: readonly unknown[] = Array.isArray(list) ? list : list === undefined ? [] : [list]
   const found = entries.slice(0, MAX_MESSAGES).flatMap((entry) => {
-    const text = clean(member(entry, 'Message'), secrets)
+    // Some send no text, and say by the arguments what it is about (HPE iLO 4).
+    const text = clean(member(entry, 'Message'), secrets) || clean(argumentsOf(entry), secrets)
     const name = shortName(member(entry, 'MessageId') ?? member(entry, 'MessageID'))
     return text === '' && name === '' ? [] : [{ name: name === '' ? 'error' : name, text }]
   })
@@ -101,6 +102,16 @@ export function extendedMessages(body: unknown, secrets: readonly string[]): rea
   const text = clean(member(error, 'message'), secrets)
   const name = shortName(member(error, 'code'))
   return text === '' && name === '' ? [] : [{ name: name === '' ? 'error' : name, text }]
+}
+
+function argumentsOf(entry: unknown): string {
+  const list = member(entry, 'MessageArgs')
+  return Array.isArray(list)
+    ? list
+        .slice(0, 8)
+        .filter((one) => typeof one === 'string')
+        .join(', ')
+    : ''
 }
 
 /** `Base.1.8.GeneralError` → `GeneralError`. */

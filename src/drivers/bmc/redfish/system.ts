@@ -11,7 +11,12 @@ const text = z.string().max(256).nullish().catch(null)
 const link = z.object({ '@odata.id': z.string() })
 const types = z.array(z.string().max(64)).max(64)
 
-const rootSchema = z.object({ Vendor: text, Product: text, Systems: link.nullish() })
+const rootSchema = z.object({
+  Vendor: text,
+  Product: text,
+  Systems: link.nullish(),
+  Managers: link.nullish().catch(null),
+})
 const systemSchema = z.object({
   '@odata.id': text,
   Manufacturer: text,
@@ -31,6 +36,11 @@ const systemSchema = z.object({
     })
     .nullish()
     .catch(null),
+  VirtualMedia: link.nullish().catch(null),
+  Links: z
+    .object({ ManagedBy: z.array(link).max(64).nullish() })
+    .nullish()
+    .catch(null),
   '@Redfish.Settings': z.object({ SettingsObject: link }).nullish().catch(null),
 })
 const actionInfoSchema = z.object({
@@ -46,6 +56,12 @@ export interface SystemPlace {
   readonly resetTypes: readonly string[] | undefined
   /** The resource whose properties are taken at the next boot. */
   readonly settingsPath: string
+  /** Its collection of virtual drives, where the system itself has one. */
+  readonly mediaPath: string | undefined
+  /** The managers that may have drives for it. */
+  readonly managerPaths: readonly string[]
+  /** The collection of all managers. */
+  readonly managersPath: string | undefined
 }
 
 export interface SystemReading {
@@ -90,6 +106,9 @@ export async function findSystem(
     resetPath: reset?.target,
     resetTypes: listed ?? (info ? await typesOf(client, info, signal) : undefined),
     settingsPath: system['@Redfish.Settings']?.SettingsObject['@odata.id'] ?? `${path.replace(/\/$/, '')}/SD`,
+    mediaPath: system.VirtualMedia?.['@odata.id'],
+    managerPaths: (system.Links?.ManagedBy ?? []).map((one) => one['@odata.id']),
+    managersPath: root.data.Managers?.['@odata.id'],
   }
 }
 
