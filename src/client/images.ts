@@ -12,7 +12,7 @@ import type {
 } from '../model/api.ts'
 import type { ExportFormatName } from '../model/export.ts'
 import type { Arch } from '../model/machine.ts'
-import type { MediaOptions } from '../model/media.ts'
+import type { BootPair, MediaOptions } from '../model/media.ts'
 import type { CheckReport, CheckRequest, PruneReport, PruneRequest, StoreUsage } from '../model/store.ts'
 import { at, payload, pick, type Calls, type Download, type OnProgress, type Signalled, type Source } from './calls.ts'
 
@@ -69,6 +69,13 @@ export function imageCalls({ ask, download, upload, follow }: Calls) {
       /** The medium that boots an image by itself. */
       image: (ref: string, request: MediaRequest, { signal }: Signalled = {}): Promise<Download> =>
         download('/v1/media/image', { ref, ...request }, pick(signal)),
+      /** The medium that boots an imported kernel and initrd. */
+      pair: (
+        { kernelParams, ...names }: BootPair,
+        request: MediaRequest,
+        { signal }: Signalled = {},
+      ): Promise<Download> =>
+        download('/v1/media/pair', { ...names, kernelParams: kernelParams.join(' '), ...request }, pick(signal)),
       /** @param archive the files: a tar, or an ISO image */
       files: (archive: Readable, request: MediaRequest, { signal }: Signalled = {}): Promise<Download> =>
         upload('/v1/media/files', archive, request, pick(signal)),

@@ -24,10 +24,13 @@ import type {
 } from '../model/discovery.ts'
 import type { Inventory } from '../model/inventory.ts'
 import type { Machine, MachineChange, MachineSpec, PowerAction, Wipe, WipeRequest } from '../model/machine.ts'
+import type { AttachedMedium, AttachOptions, AttachRequest, MachineMedia } from '../model/media.ts'
 import type { Group, GroupChange, GroupRequest, StaticReport } from '../model/nodes.ts'
 import { at, pick, type Calls, type LogQuery, type Signalled } from './calls.ts'
 
 export type MachineRequest = Omit<MachineChange, 'macs'> & Pick<MachineSpec, 'name' | 'macs'>
+export type AttachQuestion = Partial<AttachRequest> & Pick<AttachRequest, 'source'>
+
 export interface ConsoleOptions extends Signalled {
   /** What others are told of who looks. */
   readonly as?: string
@@ -91,6 +94,25 @@ export function machineCalls({ ask, octets, channel, jsonLines, logChunks }: Cal
         replay: (recording: string, options: Signalled = {}) =>
           ask<BmcReplay>('POST', '/v1/bmc/replays', { json: { recording }, ...options }),
       },
+      media: (machine: string, options: Signalled = {}) =>
+        ask<MachineMedia>('GET', at('machines', machine, 'media'), options),
+      attach: (machine: string, request: AttachQuestion, options: Signalled = {}) =>
+        ask<AttachedMedium>('POST', at('machines', machine, 'media'), { json: request, ...options }),
+      /** @param file as the machine is to see it */
+      attachFile: (
+        machine: string,
+        file: Readable,
+        query: Partial<AttachOptions> & { name: string },
+        options: Signalled = {},
+      ) =>
+        ask<AttachedMedium>('POST', at('machines', machine, 'media/file'), {
+          query,
+          body: file,
+          ...options,
+        }),
+      detach: async (machine: string, { drive, ...options }: Signalled & { drive?: string | undefined } = {}) =>
+        (await ask<{ name: string }>('DELETE', at('machines', machine, 'media'), { query: { drive }, ...options }))
+          .name,
       consoleLog: (machine: string, { follow: isFollowed, sinceMs, tail, signal }: LogQuery = {}) =>
         logChunks(at('machines', machine, 'console/log'), { follow: isFollowed, since: sinceMs, tail }, signal),
       shell: (machine: string, options: Signalled = {}) => channel(at('machines', machine, 'shell'), {}, options),

@@ -38,6 +38,11 @@ export const KEYS = {
   },
   interface: { env: 'BAREBOAT_INTERFACE', kind: 'text', means: 'network interface of the machines; empty serves none' },
   httpPort: { env: 'BAREBOAT_HTTP_PORT', kind: 'port', means: 'TCP port of the files that machines load' },
+  mediaUrl: {
+    env: 'BAREBOAT_MEDIA_URL',
+    kind: 'text',
+    means: 'where BMCs reach the HTTP server, such as http://10.0.3.1:8017; empty: at the address of the interface',
+  },
   nfsPort: { env: 'BAREBOAT_NFS_PORT', kind: 'port', means: 'TCP port of NFS, where machines have their roots on it' },
   nfsDir: {
     env: 'BAREBOAT_NFS_DIR',
@@ -173,6 +178,7 @@ function defaultsFor(env: Environment, uid: number): Config {
     tokenFile: '',
     interface: '',
     httpPort: 8017,
+    mediaUrl: '',
     nfsPort: 2049,
     nfsDir: '',
     tftpPort: 69,

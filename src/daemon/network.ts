@@ -17,6 +17,7 @@ import type { Arch } from '../model/machine.ts'
 import type { AgentsService } from '../services/agents/agents.ts'
 import type { BootService } from '../services/boot/boot.ts'
 import type { Directory } from '../services/boot/directory.ts'
+import type { AttachmentsService } from '../services/media/attachments.ts'
 import type { Kits } from '../services/kits/kits.ts'
 import type { Config } from './config.ts'
 import { rangeOf, type Interface } from './interface.ts'
@@ -27,6 +28,7 @@ export interface NetworkDeps {
   readonly log: Log
   readonly boot: BootService
   readonly agents: AgentsService
+  readonly attachments: AttachmentsService
   readonly directory: Directory
   readonly kits: Kits
   readonly iface: Interface
@@ -76,7 +78,12 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
   const tasks: Task[] = [
     createBootServer({
       log: log.with({ server: 'http' }),
-      desk: createBootDesk(boot, agents, (name, client) => (isSilentAt(client) ? undefined : loaders.get(name))),
+      desk: createBootDesk(
+        boot,
+        agents,
+        (name, client) => (isSilentAt(client) ? undefined : loaders.get(name)),
+        deps.attachments,
+      ),
       address,
       port: config.httpPort,
       startThread: startBootThread,

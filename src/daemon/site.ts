@@ -10,7 +10,7 @@ import { SessionBudget } from '../drivers/bmc/ipmi/session-budget.ts'
 import { openInbandBmc } from '../drivers/bmc/ipmi/inband/inband-bmc.ts'
 import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
 import { openReplay } from '../drivers/bmc/recording/open-replay.ts'
-import { contentOf, fileAt, readPaths } from '../drivers/boot-files.ts'
+import { contentOf, fileAt, piecesOf, readPaths } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
 import { diskOf, sizeOfTree } from '../drivers/disk.ts'
@@ -37,8 +37,10 @@ import { createEventBus } from '../drivers/store/sqlite/events.ts'
 import { createImageStore } from '../drivers/store/sqlite/images.ts'
 import { createInventoryStore } from '../drivers/store/sqlite/inventories.ts'
 import { createIntentStore } from '../drivers/store/sqlite/intents.ts'
+import { createAttachmentStore } from '../drivers/store/sqlite/media.ts'
 import { createMachineStore } from '../drivers/store/sqlite/machines.ts'
 import { siteMigrations, type SiteTables } from '../drivers/store/sqlite/site.ts'
+import { openMediumFiles } from '../drivers/medium-files.ts'
 import { mediaSource } from '../drivers/media-source.ts'
 import { LIVE } from '../model/container.ts'
 import { ROOTFS_KINDS } from '../model/rootfs.ts'
@@ -56,6 +58,7 @@ import { createSnapshots } from '../services/containers/snapshots.ts'
 import { createDiscovery } from '../services/discovery/discovery.ts'
 import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
+import { createAttachments } from '../services/media/attachments.ts'
 import { createMedia } from '../services/media/media.ts'
 import { createKits, type Kits } from '../services/kits/kits.ts'
 import { createGroups } from '../services/machines/groups.ts'
@@ -207,10 +210,26 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     images,
     blobs,
     devices: roots.devices,
+    fileContent: async (path) => contentOf(await fileAt(path)),
     deviceContent: (device) => contentOf(roots.roots.deviceFile(device)),
     kernelParams: config.kernelParams,
     httpUrl: iface === undefined ? undefined : httpUrl,
     read: readPaths,
+  })
+
+  const attachments = createAttachments({
+    log,
+    media,
+    power,
+    now,
+    store: createAttachmentStore(database.db, events, secrets, now),
+    files: openMediumFiles(dir('media')),
+    machineById: machineStore.byId,
+    isLive: async (containerId) => LIVE.includes((await containerStore.byId(containerId))?.state ?? 'exited'),
+    url: iface === undefined ? undefined : mediaUrl(config.mediaUrl, httpUrl),
+    read: readPaths,
+    piecesOf: (extents) => piecesOf(extents, (path) => path),
+    fileContent: async (path) => contentOf(await fileAt(path)),
   })
 
   // Containers, and the boots that they are for
@@ -281,6 +300,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
       boot,
       logs,
       power,
+      medium: attachments.boot,
       console,
       agent,
       images,
@@ -317,10 +337,20 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
 
   // Servers
   const problems: (() => string[])[] = [nfs.problems]
-  const tasks: Task[] = [...roots.tasks, nfs.task]
+  const tasks: Task[] = [...roots.tasks, nfs.task, attachments.task]
   if (iface) {
     const network = stack.use(
-      await openNetwork({ config, log, boot, agents, directory, kits, iface, leasePath: dir('leases.db') }),
+      await openNetwork({
+        config,
+        log,
+        boot,
+        agents,
+        attachments,
+        directory,
+        kits,
+        iface,
+        leasePath: dir('leases.db'),
+      }),
     )
     leasedIp = network.leasedIp
     problems.push(network.problems)
@@ -343,6 +373,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     exports,
     media,
     mediaSource,
+    attachments,
     snapshots,
     kits,
     care,
@@ -421,6 +452,16 @@ async function agentKit(kits: Kits, arch: string) {
     initrd: await fileAt(kit.initrdPath),
     tools: await fileAt(kit.agentToolsPath),
   }
+}
+
+/** @throws {AppError} invalid */
+function mediaUrl(given: string, httpUrl: string): string {
+  if (given === '') return httpUrl
+  const url = URL.parse(given)
+  const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.search === ''
+  if (!isPlain || url.hash !== '')
+    throw new AppError('invalid', `Cannot read config key mediaUrl: "${given}" is no URL such as http://10.0.3.1:8017`)
+  return given.replace(/\/+$/, '')
 }
 
 function addressAndPort(text: string): { address: string; port: number } {

@@ -91,6 +91,10 @@ export const runOptions = z
       .boolean()
       .default(false)
       .describe('with `rootfs: lazy`: fetch the rest of the image while it runs, after which the server may go away'),
+    via: z
+      .enum(['network', 'media'])
+      .default('network')
+      .describe('what starts the machine: its network boot, or a loader in a virtual drive of its BMC'),
     early: z
       .enum(['auto', 'true', 'false'])
       .default('auto')

@@ -68,6 +68,18 @@ export function stageAfter(reached: Stage): Stage | undefined {
   return stageNames[stageNames.indexOf(reached) + 1]
 }
 
+/**
+ * The same of a machine that starts from a medium: firmware of its own asks for nothing.
+ * @param hint what the drive tells
+ */
+export function mediumStallCause(reached: Stage | undefined, afterSeconds: number, hint: string | undefined): string {
+  const isBeforeScript = reached === 'power-on' || reached === 'dhcp'
+  if (!isBeforeScript) return stallCause(reached, afterSeconds)
+  const waitsFor = reached === 'dhcp' ? STAGES.ipxe.waitsFor : 'the machine to start from the medium'
+  const help = hint ?? 'does its firmware start from the virtual drive? the console shows what it says'
+  return `waited ${Math.round(afterSeconds)} s for ${waitsFor} since stage "${reached}"; ${reached === 'dhcp' ? STAGES.ipxe.hint : help}`
+}
+
 /** Why a boot that came as far as `reached` stands still, in words. */
 export function stallCause(reached: Stage | undefined, afterSeconds: number): string {
   const waiting = reached === undefined ? 'power-on' : (stageAfter(reached) ?? 'running')

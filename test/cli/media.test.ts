@@ -34,7 +34,7 @@ test('media build sends a directory, or asks for an image or the loader, and wri
 })
 
 for (const { argv, error } of [
-  { argv: ['build', '-o', 'x'], error: /name an image or a path, or give --loader/ },
+  { argv: ['build', '-o', 'x'], error: /name an image or a path, or give --loader or --kernel/ },
   {
     argv: ['build', '-o', 'x', '/nowhere/at/all'],
     error: /of "\/nowhere\/at\/all": there is no such file or directory/,

@@ -16,6 +16,7 @@ import { createClient, type Client } from '../../src/client/client.ts'
 import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
 import { inflateXz } from '../../src/drivers/debian/xz.ts'
 import type { Container } from '../../src/model/container.ts'
+import type { BmcKind } from '../../src/rack/plan.ts'
 import type { RackInfo, RackMachine } from '../../src/rack/info.ts'
 import {
   rackDown,
@@ -57,6 +58,10 @@ export interface SiteOptions {
   readonly memoryMiB?: number
   /** Size of an empty disk in each machine. Default: none. */
   readonly diskMiB?: number
+  /** By which of its BMCs a machine is known; default IPMI. */
+  readonly bmc?: BmcKind
+  /** Of the server, beside those that it needs here. */
+  readonly flags?: readonly string[]
   /** Do not make the machines known to the server. */
   readonly isEmpty?: boolean
 }
@@ -92,7 +97,14 @@ export interface Site extends AsyncDisposable {
 }
 
 /** @throws {AppError} whatever could not be set up; what was set up before is gone then */
-export async function openSite({ name, memoryMiB = 1024, diskMiB = 0, isEmpty = false }: SiteOptions): Promise<Site> {
+export async function openSite({
+  name,
+  memoryMiB = 1024,
+  diskMiB = 0,
+  bmc = 'ipmi',
+  flags: more = [],
+  isEmpty = false,
+}: SiteOptions): Promise<Site> {
   await using stack = new AsyncDisposableStack()
   const dir = mkdtempSync(join(tmpdir(), `bareboat-e2e-${name}-`))
   stack.defer(() => rmSync(dir, { recursive: true, force: true }))
@@ -109,13 +121,13 @@ export async function openSite({ name, memoryMiB = 1024, diskMiB = 0, isEmpty = 
   await buildKit()
   const registry = stack.use(await startRegistry())
   stack.use(hireUndertaker(rackPlace, dir, registry))
-  const rack = await rackUp({ ...rackPlace, machines: 2, firmware: ['bios', 'uefi'], memoryMiB, diskMiB })
+  const rack = await rackUp({ ...rackPlace, machines: 2, firmware: ['bios', 'uefi'], memoryMiB, diskMiB, bmc })
   stack.defer(async () => void (await rackDown(rackPlace)))
   let server: ServerProcess | undefined
   stack.defer(() => server?.end())
   const never = new AbortController().signal
   const startOne = async (): Promise<void> => {
-    const flags = [...serverFlags(rack), '--plain-http-registries', registry.host, '--log-level', 'debug']
+    const flags = [...serverFlags(rack), '--plain-http-registries', registry.host, '--log-level', 'debug', ...more]
     server = await startServer(place, flags, rackPlace, {}, never)
   }
   await startOne()

@@ -6,8 +6,10 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { AppError } from '../../src/base/errors.ts'
 import { quietLog, type Log } from '../../src/base/log.ts'
+import { contentOf, fileAt, piecesOf, readPaths } from '../../src/drivers/boot-files.ts'
 import { createLogDirectory } from '../../src/drivers/logs/directory.ts'
 import { openInbandBmc } from '../../src/drivers/bmc/ipmi/inband/inband-bmc.ts'
+import { openMediumFiles } from '../../src/drivers/medium-files.ts'
 import { openSecretBox } from '../../src/drivers/secrets/secret-box.ts'
 import {
   bmcSetupMigrations,
@@ -24,12 +26,13 @@ import {
   type InventoryTables,
 } from '../../src/drivers/store/sqlite/inventories.ts'
 import { createIntentStore } from '../../src/drivers/store/sqlite/intents.ts'
+import { createAttachmentStore, mediaMigrations, type MediaTables } from '../../src/drivers/store/sqlite/media.ts'
 import { createMachineStore } from '../../src/drivers/store/sqlite/machines.ts'
 import { coreMigrations, type Tables } from '../../src/drivers/store/sqlite/schema.ts'
 import type { RunConfig } from '../../src/formats/oci/image.ts'
 import { mergeLayers } from '../../src/formats/tree/merge.ts'
 import { machineSpec } from '../../src/model/machine.ts'
-import { runOptions, type RunOptions } from '../../src/model/container.ts'
+import { LIVE, runOptions, type RunOptions } from '../../src/model/container.ts'
 import { createAgents } from '../../src/services/agents/agents.ts'
 import { createBoot, type BootFile } from '../../src/services/boot/boot.ts'
 import { openDirectory } from '../../src/services/boot/directory.ts'
@@ -41,6 +44,7 @@ import type { Patience } from '../../src/services/containers/step.ts'
 import type { Device } from '../../src/services/devices/devices.ts'
 import type { Images } from '../../src/services/images/images.ts'
 import { createMachines } from '../../src/services/machines/machines.ts'
+import { createAttachments } from '../../src/services/media/attachments.ts'
 import { createPower } from '../../src/services/power/power.ts'
 import { guestPortOf, type World } from './world.ts'
 
@@ -75,6 +79,8 @@ export interface SiteOptions {
   readonly onPull?: (signal: AbortSignal | undefined) => Promise<void>
   readonly arch?: string
   readonly mode?: 'app' | 'os'
+  /** How far the clock of media is ahead, milliseconds; it may change. */
+  readonly ahead?: { ms: number }
   /** The daemon dies after so many writes. */
   readonly diesAfter?: number
   /** Each write throws what this returns, if anything. */
@@ -116,10 +122,11 @@ export async function openSmallSite(options: SiteOptions) {
 
   const secrets = openSecretBox(join(folder, 'secret.key'))
   const database = stack.use(
-    openSqlite<Tables & InventoryTables & BmcSetupTables>(join(folder, 'state.db'), [
+    openSqlite<Tables & InventoryTables & BmcSetupTables & MediaTables>(join(folder, 'state.db'), [
       ...coreMigrations,
       ...inventoryMigrations,
       ...bmcSetupMigrations,
+      ...mediaMigrations,
     ]),
   )
   const events = createEventBus(database.db, now)
@@ -170,6 +177,29 @@ export async function openSmallSite(options: SiteOptions) {
     kernelParams: ['console=ttyS0'],
     now,
   })
+  const attachments = createAttachments({
+    log,
+    power,
+    now: () => now() + (options.ahead?.ms ?? 0),
+    store: mortal(createAttachmentStore(database.db, events, secrets, now), ['begin', 'patch', 'end']),
+    files: openMediumFiles(join(folder, 'media')),
+    media: {
+      make: async (of) => {
+        const bytes = Buffer.from(`loader: ${JSON.stringify(of)}`)
+        const extents = [{ kind: 'bytes', bytes }] as const
+        const medium = { mediaType: '', sizeBytes: bytes.length, extents, [Symbol.dispose]() {} }
+        return { medium, kit: '', of }
+      },
+    },
+    machineById: machineStore.byId,
+    isLive: async (containerId) => LIVE.includes((await containerStore.byId(containerId))?.state ?? 'exited'),
+    url: 'http://10.0.0.1:8080',
+    read: readPaths,
+    piecesOf: (extents) => piecesOf(extents, (path) => path),
+    fileContent: async (path) => contentOf(await fileAt(path)),
+    sweepMs: 20,
+    settleMs: 50,
+  })
   const boot = createBoot({
     log,
     boots,
@@ -202,6 +232,7 @@ export async function openSmallSite(options: SiteOptions) {
     boot,
     logs,
     power,
+    medium: attachments.boot,
     console,
     agent,
     images: imagesOf(options),
@@ -247,7 +278,10 @@ export async function openSmallSite(options: SiteOptions) {
   })
   stack.use(containers)
   stack.defer(() => console[Symbol.asyncDispose]())
-  world.daemon = { boot, isDead: dead }
+  // The task of the daemon that ends what is over.
+  const sweeping = new AbortController()
+  const swept = attachments.task.run(sweeping.signal, () => {}).catch(() => {})
+  world.daemon = { boot, attachments, isDead: dead }
 
   return {
     folder,
@@ -259,6 +293,7 @@ export async function openSmallSite(options: SiteOptions) {
     power,
     boot,
     boots,
+    attachments,
     store,
     logs,
     events,
@@ -280,10 +315,13 @@ export async function openSmallSite(options: SiteOptions) {
     /** As SIGKILL: nothing that is under way goes on. The files stay open, as only the kernel could close them. */
     kill() {
       isDead = true
+      sweeping.abort()
       if (world.daemon?.boot === boot) world.daemon = undefined
     },
     /** An orderly end. A daemon that died leaves only its file handles to close. */
     async [Symbol.asyncDispose]() {
+      sweeping.abort()
+      if (!isDead) await swept
       if (world.daemon?.boot === boot) world.daemon = undefined
       if (isDead) {
         // Ends its timers; what it waits for never comes.

@@ -6,8 +6,9 @@ import { sleep } from '../../src/base/clock.ts'
 import { AppError } from '../../src/base/errors.ts'
 import { setPower, shownState, type PowerPatience, type PowerWire } from '../../src/drivers/bmc/set-power.ts'
 import type { BootService } from '../../src/services/boot/boot.ts'
+import type { AttachmentsService } from '../../src/services/media/attachments.ts'
 import type { GuestAddress, GuestPort, GuestProcess, GuestSession } from '../../src/services/containers/ports.ts'
-import type { BmcCapability, BmcPort, PowerState } from '../../src/services/power/power-port.ts'
+import type { BmcCapability, BmcMedia, BmcPort, Medium, PowerState } from '../../src/services/power/power-port.ts'
 
 /** What a machine and what boots on it do. Every field may be changed while it runs. */
 export interface Behaviour {
@@ -38,6 +39,10 @@ export interface Behaviour {
   output: string
   ignoresSignals: boolean
   agentHangs: boolean
+  /** Its BMC has a virtual CD drive, from which the machine starts. */
+  hasDrive: boolean
+  /** What is wrong with that: takes media and shows none; loses them when it is switched on, once or each time; never fetches them; keeps them. */
+  driveFault: 'none' | 'ignores' | 'loses-once' | 'loses' | 'never-fetches' | 'keeps'
 }
 
 const GOOD: Behaviour = {
@@ -57,6 +62,8 @@ const GOOD: Behaviour = {
   output: 'hello\n',
   ignoresSignals: false,
   agentHangs: false,
+  hasDrive: false,
+  driveFault: 'none',
 }
 
 const PATIENCE: PowerPatience = {
@@ -72,6 +79,7 @@ const PATIENCE: PowerPatience = {
 /** What a daemon offers to machines; undefined while none lives. */
 export interface Daemon {
   readonly boot: BootService
+  readonly attachments: Pick<AttachmentsService, 'file'>
   readonly isDead: () => boolean
 }
 
@@ -117,6 +125,11 @@ export class FakeMachine {
   /** Its firmware found no server and stopped asking, at some time. */
   hasGivenUp = false
   booted = Promise.withResolvers<void>()
+  /** What is in its drive: a medium of ours, or the name of somebody else's. */
+  drive: Medium | string | undefined
+  /** What its BMC was told about the drive, and the boot device, in order. */
+  readonly driveCommands: string[] = []
+  bootDevice = 'pxe'
   #world: World
   #life = new AbortController()
   #signalled = Promise.withResolvers<number>()
@@ -144,6 +157,8 @@ export class FakeMachine {
     this.unplug()
     this.isOn = isOn
     if (!isOn) return
+    if (this.does.driveFault === 'loses' || this.does.driveFault === 'loses-once') this.drive = undefined
+    if (this.does.driveFault === 'loses-once') this.does.driveFault = 'none'
     this.output = ''
     this.isOnNetwork = false
     this.workloadEnded = false
@@ -203,11 +218,16 @@ export class FakeMachine {
     }
     let token = ''
     if (does.bootsTo === 'nothing') return
+    const scriptToken = this.bootDevice === 'cd' ? await this.#readLoader(signal) : undefined
+    if (this.bootDevice === 'cd' && scriptToken === undefined) return
     this.isOnNetwork = true
     await reaches('dhcp', (boot) => boot.seen(this.mac, 'dhcp', { ip: this.ip, firmware: 'uefi' }))
     await reaches('tftp', (boot) => boot.seen(this.mac, 'tftp', {}))
     for (;;) {
-      const script = await this.#ask((boot) => boot.waiting(this.mac), signal)
+      const script = await this.#ask(
+        (boot) => (scriptToken === undefined ? boot.waiting(this.mac) : boot.script(scriptToken, this.mac)),
+        signal,
+      )
       const found = /bareboat\.url=\S*\/boot\/(\S+)/.exec(script ?? '')
       if (found) {
         token = found[1]!
@@ -233,6 +253,55 @@ export class FakeMachine {
     const code = await Promise.race(ends)
     this.workloadEnded = true
     await this.#ask((boot) => boot.exit(token, code), signal)
+  }
+
+  /** The token of the boot that the loader in the drive asks for. The firmware waits some time for its drive. */
+  async #readLoader(signal: AbortSignal): Promise<string | undefined> {
+    await sleep(20, signal)
+    const { drive } = this
+    if (typeof drive !== 'object' || this.does.driveFault === 'never-fetches') return undefined
+    const [, token, name] = /\/media\/([^/]+)\/(.+)$/.exec(drive.url ?? '')!
+    for (;;) {
+      const { daemon } = this.#world
+      if (daemon && !daemon.isDead()) {
+        const file = await Promise.race([
+          daemon.attachments.file(token!, name!).catch(() => 'nothing' as const),
+          this.#death(daemon, signal),
+        ])
+        if (file === 'nothing') return undefined
+        if (file !== 'dead') {
+          const [piece] = await file.pieces(0, file.sizeBytes)
+          const text = piece?.kind === 'bytes' ? Buffer.from(piece.bytes).toString() : ''
+          return /\/boot\/([^/]+)\/script\.ipxe/.exec(text)?.[1]
+        }
+      }
+      await sleep(2, signal)
+    }
+  }
+
+  #media(alive: <T>(work: () => T) => Promise<T>): BmcMedia {
+    const shown = () => {
+      const { drive } = this
+      const inserted = typeof drive === 'object' ? drive.url! : drive
+      return { id: 'CD1', kinds: ['cd' as const], ...(inserted === undefined ? {} : { inserted }) }
+    }
+    return {
+      drives: () => alive(() => [shown()]),
+      insert: (_id, medium) =>
+        alive(() => {
+          this.driveCommands.push('insert')
+          if (this.does.driveFault === 'ignores') throw new AppError('bad_peer', 'Cannot insert: it shows nothing')
+          this.drive = medium
+          return shown()
+        }),
+      eject: () =>
+        alive(() => {
+          this.driveCommands.push('eject')
+          if (this.does.driveFault === 'keeps') throw new AppError('bad_peer', 'Cannot eject: it still shows it')
+          this.drive = undefined
+        }),
+      holds: ({ inserted }, { secret }) => inserted?.includes(secret) === true,
+    }
   }
 
   /** The machine's BMC as a daemon's driver sees it. */
@@ -267,8 +336,9 @@ export class FakeMachine {
       can: new Set<BmcCapability>(
         this.does.onlyWakes
           ? ['power-on', ...(this.does.isByHand ? (['by-hand'] as const) : [])]
-          : ['power', 'boot-override', 'console'],
+          : ['power', 'boot-override', 'console', ...(this.does.hasDrive ? (['media'] as const) : [])],
       ),
+      ...(this.does.hasDrive ? { media: this.#media(alive) } : {}),
       address: 'fake',
       status: () =>
         inTurn(() => (this.does.onlyWakes ? Promise.resolve('unknown' as const) : wire.read().then(shownState))),
@@ -278,7 +348,13 @@ export class FakeMachine {
           if (this.does.onlyWakes) return void (await wire.write('on', signal, 0))
           await setPower(wire, action, PATIENCE, signal)
         }),
-      setBoot: () => inTurn(() => alive(() => {})),
+      setBoot: ({ device }) =>
+        inTurn(() =>
+          alive(() => {
+            if (device === 'cd') this.driveCommands.push('boot-cd')
+            this.bootDevice = device
+          }),
+        ),
       console: async ({ signal } = {}) => {
         if (this.does.consoleHangs) return new Promise<never>(() => {})
         const queue: Uint8Array[] = []

@@ -53,7 +53,7 @@ async function bench(
   const loaders = new Map([['ipxe.efi', loader], ['tagged.efi', { ...loader, etag: 'abc' }], ...Object.entries(files)])
   const http = createBootServer({
     log: log ?? silent([]),
-    desk: createBootDesk(site.boot, site.agents, (name) => loaders.get(name)),
+    desk: createBootDesk(site.boot, site.agents, (name) => loaders.get(name), site.attachments),
     startThread: startBootThread,
     address: '127.0.0.1',
     port,

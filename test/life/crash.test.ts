@@ -53,6 +53,12 @@ const SCENARIOS: readonly Scenario[] = [
     ends: { state: 'exited', exitCode: 3, powerOns: 2 },
   },
   {
+    name: 'an application from a medium',
+    does: { exitCode: 7, hasDrive: true },
+    run: { via: 'media' },
+    ends: { state: 'exited', exitCode: 7, powerOns: 1 },
+  },
+  {
     name: 'a boot that fails',
     does: { bootsTo: 'initrd', fails: { stage: 'rootfs', cause: 'no space' } },
     ends: { state: 'failed', exitCode: 125, powerOns: 1 },
@@ -102,6 +108,11 @@ async function runOnce(scenario: Scenario, diesAfter: number | undefined): Promi
     }
     assert.ok(ended, `${at}: never ended: ${JSON.stringify((await site.stored())[0])}`)
     check(scenario, ended, machine, at)
+    const isOut = async () => (machine.drive === undefined && !(await site.attachments.opened()).length) || undefined
+    assert.ok(
+      await poll(isOut, { everyMs: 5, deadlineMs: 10_000 }),
+      `${at}: a medium is left in the drive, or in the books`,
+    )
     const text = await site.output(ended.id)
     const output = machine.does.output.repeat(scenario.ends.powerOns)
     if (ended.state === 'exited') assert.equal(text, output, `${at}: output`)

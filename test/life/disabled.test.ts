@@ -51,6 +51,7 @@ test('a disabled machine gets nothing by TFTP and HTTP, and others go on getting
     log,
     boot: site.boot,
     agents: site.agents,
+    attachments: site.attachments,
     directory,
     kits: kits as unknown as Kits,
     iface: { name: 'lo', address: '127.0.0.1', cidr: '127.0.0.0/8' },

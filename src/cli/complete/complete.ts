@@ -23,6 +23,8 @@ const PATIENCE_MS = 1500
 
 const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--pull': ['missing', 'always', 'never'],
+  '--via': ['network', 'media'],
+  '--as': ['cd', 'usb'],
   '--early': ['auto', 'true', 'false'],
   '--restart': ['no', 'on-failure', 'always'],
   '--rootfs': ROOTFS_KINDS,
@@ -116,6 +118,8 @@ async function values(key: string, kind: string, current: string, session: Sessi
       hasFiles: true,
     }
   }
+  if (kind === 'image-or-path')
+    return { candidates: starting(await namesOf('image', session), current), hasFiles: true }
   if (kind === 'machine-or-action') {
     const actions = POWER_ACTIONS.map((text) => ({ text, about: 'action' }))
     return { candidates: starting([...(await namesOf('machine', session)), ...actions], current), hasFiles: false }

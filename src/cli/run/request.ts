@@ -33,6 +33,7 @@ export interface RunFlags {
   fstype?: string
   resetAtime?: boolean
   cidfile?: string
+  via?: string
   early?: string
   timeout?: string
   rm?: boolean
@@ -73,6 +74,7 @@ export function toRequest(image: string, command: readonly string[], flags: RunF
     rootfs: oneOf('--rootfs', rootfsOf(flags), ROOTFS_KINDS),
     imageFormat: oneOf('--image-format', flags.imageFormat, IMAGE_FORMATS),
     fill: flags.fill,
+    via: oneOf('--via', flags.via, ['network', 'media'] as const),
     early: oneOf('--early', flags.early, ['auto', 'true', 'false'] as const),
     timeoutSeconds: seconds('--timeout', flags.timeout),
     remove: flags.rm,

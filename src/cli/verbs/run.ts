@@ -54,6 +54,7 @@ export const register: Register = (program, session) =>
     .option('--fstype <kind>', 'the same by the names of the Bare Metal Container manual: nfs, ramfs, isofs')
     .option('--reset-atime', 'with --rootfs nfs: list the files that are read, in ID-atime.out when the run ends')
     .option('--cidfile <file>', 'write the id of the container to a file that does not exist yet')
+    .option('--via <way>', 'start the machine from the network, or from media: a loader in a virtual drive of its BMC')
     .option('--early <when>', 'power on before the image is ready: auto, true, false')
     .option('--timeout <seconds>', 'from run to running')
     .option('--rm', 'remove the container when it has exited')

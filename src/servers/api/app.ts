@@ -12,6 +12,7 @@ import { groupRoutes, type GroupRoutesDeps } from './groups.ts'
 import { imageRoutes, type ImageRoutesDeps } from './images.ts'
 import { kitRoutes, type KitRoutesDeps } from './kits.ts'
 import { machineBmcRoutes, type MachineBmcRoutesDeps } from './machine-bmc.ts'
+import { machineMediaRoutes, type MachineMediaRoutesDeps } from './machine-media.ts'
 import { machineRoutes, type MachineRoutesDeps } from './machines.ts'
 import { mediaRoutes, type MediaRoutesDeps } from './media.ts'
 import { nodesFileRoutes, type NodesFileRoutesDeps } from './nodes-file.ts'
@@ -29,6 +30,7 @@ export interface ApiDeps
     DiscoveryRoutesDeps,
     ImageRoutesDeps,
     KitRoutesDeps,
+    MachineMediaRoutesDeps,
     MachineRoutesDeps,
     Pick<MachineBmcRoutesDeps, 'bmcRecordings'>,
     MediaRoutesDeps,
@@ -62,6 +64,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono {
   app.route('/v1', groupRoutes(deps))
   app.route('/v1', nodesFileRoutes(deps))
   app.route('/v1', machineBmcRoutes(deps))
+  app.route('/v1', machineMediaRoutes(deps))
   app.route('/v1', discoveryRoutes(deps))
   app.route('/v1', imageRoutes(deps))
   app.route('/v1', profileRoutes(deps))

@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { AppError } from '../../base/errors.ts'
-import { mediaFormats, mediaOptions, type MediaOptions } from '../../model/media.ts'
+import { bootPair, mediaFormats, mediaOptions, type BootPair, type MediaOptions } from '../../model/media.ts'
 import type { ExportedImage } from '../../services/images/export/exports.ts'
 import type { Contents } from '../../services/media/contents.ts'
 import type { Media } from '../../services/media/media.ts'
@@ -34,7 +34,7 @@ export function mediaRoutes({ media, mediaSource, uploadDir }: MediaRoutesDeps):
       query: QUERY,
       answer: ANSWER,
     },
-    async (c) => sent(c, await media.loader(optionsOf(c), c.req.raw.signal)),
+    async (c) => sent(c, await media.open({ loader: true }, optionsOf(c), c.req.raw.signal)),
   )
   streamRoute(
     app,
@@ -45,7 +45,18 @@ export function mediaRoutes({ media, mediaSource, uploadDir }: MediaRoutesDeps):
       query: { ref: 'the image', ...QUERY },
       answer: ANSWER,
     },
-    async (c) => sent(c, await media.image(c.req.query('ref') ?? '', optionsOf(c), c.req.raw.signal)),
+    async (c) => sent(c, await media.open({ image: c.req.query('ref') ?? '' }, optionsOf(c), c.req.raw.signal)),
+  )
+  streamRoute(
+    app,
+    {
+      method: 'get',
+      path: '/media/pair',
+      summary: 'A medium that boots an imported kernel and initrd',
+      query: { kernel: 'its name', initrd: 'its name', kernelParams: 'joined by spaces', ...QUERY },
+      answer: ANSWER,
+    },
+    async (c) => sent(c, await media.open({ pair: pairOf(c) }, optionsOf(c), c.req.raw.signal)),
   )
   streamRoute(
     app,
@@ -72,6 +83,15 @@ export function mediaRoutes({ media, mediaSource, uploadDir }: MediaRoutesDeps):
     },
   )
   return app
+}
+
+function pairOf(c: Context): BootPair {
+  const { kernel, initrd, kernelParams = '' } = c.req.query()
+  const given = { kernel, initrd, kernelParams: kernelParams.split(' ').filter((word) => word !== '') }
+  const parsed = bootPair.safeParse(given)
+  if (parsed.success) return parsed.data
+  const { path, message } = parsed.error.issues[0]!
+  throw new AppError('invalid', `Cannot build a medium: ${path.join('.')}: ${message}`)
 }
 
 function optionsOf(c: Context): MediaOptions {

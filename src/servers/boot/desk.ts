@@ -2,6 +2,7 @@
 import { AppError } from '../../base/errors.ts'
 import type { AgentsService } from '../../services/agents/agents.ts'
 import type { BootFile, BootService, FilePiece } from '../../services/boot/boot.ts'
+import type { AttachmentsService } from '../../services/media/attachments.ts'
 import type { RootFileName } from '../../services/boot/root.ts'
 
 export type BootFileName = 'kernel' | 'initrd' | RootFileName
@@ -9,6 +10,8 @@ export type BootFileName = 'kernel' | 'initrd' | RootFileName
 export type FileName =
   | { readonly room: 'boot'; readonly token: string; readonly name: BootFileName }
   | { readonly room: 'agent'; readonly token: string; readonly name: 'kernel' | 'initrd' | 'tools' }
+  /** A medium for a BMC. */
+  | { readonly room: 'media'; readonly token: string; readonly name: string }
   /** `client`: the address that asks. */
   | { readonly room: 'loader'; readonly name: string; readonly client: string }
 
@@ -32,15 +35,20 @@ export interface BootDesk extends Pick<
   pieces(name: FileName, from: number, to: number): Promise<readonly FilePiece[]>
 }
 
-/** @param loader loaders for UEFI HTTP boot, by name and the address that asks */
+/**
+ * @param loader loaders for UEFI HTTP boot, by name and the address that asks
+ * @param media what is attached to machines
+ */
 export function createBootDesk(
   boot: BootService,
   agents: AgentsService,
   loader: (name: string, client: string) => BootFile | undefined,
+  media: Pick<AttachmentsService, 'file'>,
 ): BootDesk {
   async function open(name: FileName): Promise<BootFile> {
     if (name.room === 'boot') return boot.file(name.token, name.name)
     if (name.room === 'agent') return agents.file(name.token, name.name)
+    if (name.room === 'media') return media.file(name.token, name.name)
     const file = loader(name.name, name.client)
     if (file === undefined) throw new AppError('not_found', 'Cannot find what this address stood for')
     return file

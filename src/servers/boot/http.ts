@@ -1,5 +1,5 @@
 /**
- * HTTP for firmware, iPXE and the initrd, in a thread of its own: plain `node:http`, since these clients are simple and the files
+ * HTTP for firmware, iPXE, the initrd and BMCs, in a thread of its own: plain `node:http`, since these clients are simple and the files
  * are large. Every answer has a Content-Length; files answer HEAD and Range, which UEFI HTTP boot and a broken download need.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -88,6 +88,7 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
     const [room, token = '', name = '', word = ''] = url.pathname.split('/').slice(1)
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (room === 'loader' && isRead) return found({ room: 'loader', name: token, client: from })
+    if (room === 'media' && isRead) return found({ room: 'media', token, name })
     if (room !== 'boot' && room !== 'agent') return notFound()
     if (isRead) return room === 'agent' ? agentGet(token, name, from) : get(token, name, url, from)
     if (request.method !== 'POST') return { status: 405, text: 'GET, HEAD and POST only\n' }

@@ -151,6 +151,9 @@ export function createBoot(deps: BootDeps) {
 
     script,
 
+    /** Where the script of a boot is, for a machine that adds its MAC by itself. */
+    scriptUrl: (token: string): string => `${deps.httpUrl}/boot/${token}/script.ipxe`,
+
     /**
      * For a machine without a boot: its own script after all when it has one by now, or why there is none.
      * @throws {AppError} not_found for one that is disabled

@@ -182,7 +182,7 @@ export function createContainers(deps: ContainersDeps) {
       const imageArch = options.platform ?? (await archOf(options.image))
       for (let round = 0; ; round++) {
         const taken = new Set((await store.list()).map((container) => container.name))
-        const [machine] = candidates(await deps.machines(), options, imageArch)
+        const [machine] = await startable(candidates(await deps.machines(), options, imageArch), options)
         const container: Container = {
           id: randomBytes(32).toString('hex'),
           name: options.name ?? makeName(deps.random, (name) => taken.has(name)),
@@ -317,6 +317,19 @@ export function createContainers(deps: ContainersDeps) {
       shutdown.abort()
       await Promise.all(works)
     },
+  }
+
+  /** Those that can be started so. @throws {AppError} unsupported, saying what the BMC of the first can do */
+  async function startable(machines: readonly StoredMachine[], { via, image }: RunOptions): Promise<StoredMachine[]> {
+    if (via === 'network') return [...machines]
+    const able: StoredMachine[] = []
+    for (const machine of machines) if ((await deps.power.portOf(machine)).can.has('media')) able.push(machine)
+    if (able.length > 0) return able
+    const { can } = await deps.power.portOf(machines[0]!)
+    throw new AppError(
+      'unsupported',
+      `Cannot run "${image}" on "${machines[0]!.name}" from a medium: its BMC can only ${[...can].join(', ')}`,
+    )
   }
 
   async function archOf(image: string): Promise<string | undefined> {

@@ -1,5 +1,5 @@
 /** The steps `preparing` and `powering`: image ready, machine on. With early power-on both at once. */
-import { AppError } from '../../base/errors.ts'
+import { AppError, explain } from '../../base/errors.ts'
 import { untilAborted } from '../../base/task.ts'
 import type { Container } from '../../model/container.ts'
 import type { StoredMachine } from '../machines/ports.ts'
@@ -117,15 +117,25 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
     const open = await boots.byContainer(container.id)
     const isOfFirst = open !== undefined && open.createdAt < (container.bootedAgainAt ?? 0)
     if (isOfFirst) await boot.end(open.token)
+    let token = open?.token
+    const isMedia = container.options.via === 'media'
+    const firmware = machine.firmware ?? 'uefi'
     if (!open || isOfFirst) {
       await power.set(machine, 'off', { ...intent, unknownIsOff: true })
-      const firmware = machine.firmware ?? 'uefi'
-      await power.setBoot(machine, { device: 'pxe', firmware, once: true }, live.signal)
+      if (!isMedia) await power.setBoot(machine, { device: 'pxe', firmware, once: true }, live.signal)
       // Nobody had it open: a new boot has it under a name of its own.
       await deps.nfs.shut(container.id)
-      await boot.open(container.id, machine.id)
+      token = (await boot.open(container.id, machine.id)).token
+    }
+    // One that is on has what it booted from.
+    if (isMedia && (await power.status(machine, live.signal)) !== 'on') {
+      const scriptUrl = boot.scriptUrl(token!)
+      const device = await deps.medium.mount(machine, container.id, scriptUrl, container.options.timeoutSeconds)
+      live.signal.throwIfAborted()
+      await power.setBoot(machine, { device, firmware, once: true }, live.signal)
     }
     await power.set(machine, 'on', intent)
+    if (isMedia) await keepMedium(container, machine)
     const by = await power.onBy(machine)
     if (by === 'hand') log.warn('machine is to be switched on by hand', { machine: machine.name })
     const at = now()
@@ -136,6 +146,13 @@ export function createPowerOn(deps: LifecycleDeps, { machineOf, move }: Tools) {
       stageEvent(container, 'power-on', 'bmc', by === 'seen' ? {} : { by }),
     )
     live.poke()
+  }
+
+  /** Firmware takes longer to come to its drives than a BMC to have the medium again. */
+  async function keepMedium(container: Container, machine: StoredMachine): Promise<void> {
+    await deps.medium.keep(machine, container.id).catch((error: unknown) => {
+      log.warn('medium not looked after', { containerId: container.id, machine: machine.name, why: explain(error) })
+    })
   }
 
   return {

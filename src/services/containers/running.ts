@@ -1,6 +1,6 @@
 /** The steps `booting` and `running`: the machine is on, and is looked after until its workload ends. */
-import { AppError } from '../../base/errors.ts'
-import { stallCause } from '../../model/stage.ts'
+import { AppError, explain } from '../../base/errors.ts'
+import { mediumStallCause, stallCause } from '../../model/stage.ts'
 import type { Container } from '../../model/container.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import { containerEvent } from './events.ts'
@@ -8,9 +8,11 @@ import { hasNews, leftMs, leftOfAllMs, shouldBootAgain } from './record.ts'
 import type { LifecycleDeps, Tools, Turn } from './step.ts'
 
 export function createRunning(
-  { store, boots, log, power, now }: LifecycleDeps,
+  { store, boots, log, power, medium, now }: LifecycleDeps,
   { machineOf, move, isOff, patience }: Tools,
 ) {
+  /** Media that are being taken out, by container. */
+  const leaving = new Set<string>()
   const serverStartedAt = now()
 
   /** The machine is to be switched off and on again, with a new boot: a new intent, not the old one sent twice. */
@@ -24,6 +26,25 @@ export function createRunning(
       containerEvent(container, 'boot-again', 'daemon', { reason }),
     )
     log.warn('booting again', { containerId: container.id, machine: container.machineName, reason })
+  }
+
+  async function standstill(container: Container, machine: StoredMachine): Promise<string> {
+    const seconds = (now() - (container.stagedAt ?? container.createdAt)) / 1000
+    if (container.options.via !== 'media') return stallCause(container.stage, seconds)
+    const hint = await medium.hint(machine, container.id).catch(() => undefined)
+    return mediumStallCause(container.stage, seconds, hint)
+  }
+
+  /** Takes out what the machine has booted from, beside what it does; a BMC that does not obey is told again. */
+  function release(container: Container, machine: StoredMachine): void {
+    if (container.options.via !== 'media' || leaving.has(container.id)) return
+    leaving.add(container.id)
+    medium
+      .unmount(machine, container.id)
+      .catch((error: unknown) =>
+        log.debug('medium not taken out yet', { containerId: container.id, why: explain(error) }),
+      )
+      .finally(() => leaving.delete(container.id))
   }
 
   async function refuseOff(turn: Turn, machine: StoredMachine): Promise<void> {
@@ -48,8 +69,7 @@ export function createRunning(
       const isByHand = container.stage === 'power-on' && (await power.onBy(machine)) === 'hand'
       const ms = isByHand ? leftOfAllMs(container, now()) : leftMs(container, now())
       if (ms <= 0) {
-        const sinceMs = now() - (container.stagedAt ?? container.createdAt)
-        const cause = stallCause(container.stage, sinceMs / 1000)
+        const cause = await standstill(container, machine)
         const openedAt = (await boots.byContainer(container.id))?.createdAt
         if (openedAt !== undefined && shouldBootAgain(container, { openedAt, serverStartedAt, at: now() }))
           return bootAgain(container, `the server was started anew during the boot; ${cause}`)
@@ -64,6 +84,7 @@ export function createRunning(
       const machine = await machineOf(container)
       await watch.record(machine)
       watch.collect(container)
+      release(container, machine)
       await live.waitFor(news, patience.powerCheckRunningMs)
       const seen = await store.byId(container.id)
       if (!seen || hasNews(seen)) return

@@ -7,6 +7,7 @@ import type { BootService } from '../boot/boot.ts'
 import type { BootStore } from '../boot/ports.ts'
 import type { ConsoleService } from '../console/console.ts'
 import type { StoredMachine } from '../machines/ports.ts'
+import type { BootMedium } from '../media/boot-medium.ts'
 import type { PowerService } from '../power/power.ts'
 import type { Agent } from './agent.ts'
 import { dieEvent, stateEvent } from './events.ts'
@@ -22,6 +23,7 @@ export interface LifecycleDeps extends PrepareDeps {
   readonly boot: BootService
   readonly logs: LogStore
   readonly power: PowerService
+  readonly medium: BootMedium
   readonly console: ConsoleService
   readonly agent: Agent
   readonly machineById: (machineId: string) => Promise<StoredMachine | undefined>

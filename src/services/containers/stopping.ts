@@ -124,6 +124,11 @@ export function createStopping(deps: LifecycleDeps, { machineOf, preparedOf, mov
     await watch.end()
     await deps.nfs.shut(container.id)
     if (open) await boot.end(open.token)
+    if (container.options.via === 'media')
+      await deps.medium.unmount(machine, container.id).catch((error: unknown) => {
+        live.signal.throwIfAborted()
+        log.warn('medium not taken out yet', { containerId: container.id, why: explain(error) })
+      })
     logs.close(container.id)
     return cause
   }

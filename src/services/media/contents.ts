@@ -39,10 +39,16 @@ const RETRY_SECONDS = 3
 /**
  * iPXE, and a script beside it that has the machine ask the server what it is to be: everything else comes over HTTP.
  * @param httpUrl where machines reach the HTTP server
+ * @param scriptUrl of the script that is asked for, to which the machine adds its MAC; default: whatever the machine is to be
  */
-export async function loaderContents(kit: Kit, httpUrl: string, read: ReadWhole): Promise<Contents> {
+export async function loaderContents(
+  kit: Kit,
+  httpUrl: string,
+  read: ReadWhole,
+  scriptUrl = `${httpUrl}/boot/waiting.ipxe`,
+): Promise<Contents> {
   const architecture = kit.manifest.architecture === 'arm64' ? 'arm64' : 'amd64'
-  const script = textContent(loaderScript(httpUrl))
+  const script = textContent(loaderScript(httpUrl, scriptUrl))
   const menu = ['LINUX /bareboat/ipxe.krn', 'INITRD /bareboat/autoexec.ipxe']
   const own = [
     { path: 'bareboat/ipxe.krn', content: kitFile(kit, 'ipxe/ipxe.lkrn') },
@@ -81,12 +87,12 @@ export async function biosFiles(
 }
 
 /** Asks until it is answered, whatever is missing: an address, the server, a cable. */
-export function loaderScript(httpUrl: string): string {
+function loaderScript(httpUrl: string, scriptUrl: string): string {
   return renderScript([
     { do: 'echo', text: `Bareboat: this medium asks ${httpUrl} what this machine is to be` },
     { do: 'label', label: 'again' },
     { do: 'dhcp', orElse: 'failed' },
-    { do: 'chain-own', url: `${httpUrl}/boot/waiting.ipxe`, orElse: 'failed' },
+    { do: 'chain-own', url: scriptUrl, orElse: 'failed' },
     { do: 'label', label: 'failed' },
     { do: 'echo', text: `Bareboat: no answer from ${httpUrl}, trying again in ${RETRY_SECONDS} s` },
     { do: 'sleep', seconds: RETRY_SECONDS },

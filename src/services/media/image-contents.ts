@@ -43,8 +43,29 @@ export async function imageContents(image: ImageOnMedium, read: ReadWhole): Prom
       'invalid',
       `Cannot use "${label}" as the label of a medium that boots an image: it stands among the kernel's arguments, so it is letters, digits, _ and - alone`,
     )
+  const params = [`bareboat.media=${label}`, `bareboat.roothash=${root.rootHash}`, ...image.kernelParams]
+  const pair = { kernel: kitFile(kit, 'kernel'), initrd: kitFile(kit, 'initrd') }
+  return {
+    ...(await pairContents(kit, pair, params, read)),
+    files: [{ path: 'bareboat/spec', content: textContent(orders(image)) }],
+    root: root.content,
+    madeAtSeconds,
+  }
+}
+
+/**
+ * A kernel and an initrd, which are started with these arguments.
+ * @param kit has the programs that start them
+ * @throws {AppError} not_found when the kit is of an older recipe
+ */
+export async function pairContents(
+  kit: Kit,
+  { kernel, initrd }: { readonly kernel: readonly Extent[]; readonly initrd: readonly Extent[] },
+  kernelParams: readonly string[],
+  read: ReadWhole,
+): Promise<Contents> {
   const architecture = kit.manifest.architecture === 'arm64' ? 'arm64' : 'amd64'
-  const params = [`bareboat.media=${label}`, `bareboat.roothash=${root.rootHash}`, ...image.kernelParams].join(' ')
+  const params = kernelParams.join(' ')
   const entry = ['title Bareboat', 'linux /bareboat/kernel', 'initrd /bareboat/initrd', `options ${params}`, '']
   const menu = ['LINUX /bareboat/kernel', 'INITRD /bareboat/initrd', `APPEND ${params}`]
   return {
@@ -52,14 +73,13 @@ export async function imageContents(image: ImageOnMedium, read: ReadWhole): Prom
       { path: REMOVABLE_PATHS[architecture], content: kitFile(kit, `media/${EFI_LOADERS[architecture]}`) },
       { path: 'loader/loader.conf', content: textContent('timeout 0\neditor no\n') },
       { path: 'loader/entries/bareboat.conf', content: textContent(entry.join('\n')) },
-      { path: 'bareboat/kernel', content: kitFile(kit, 'kernel') },
-      { path: 'bareboat/initrd', content: kitFile(kit, 'initrd') },
+      { path: 'bareboat/kernel', content: kernel },
+      { path: 'bareboat/initrd', content: initrd },
     ],
-    files: [{ path: 'bareboat/spec', content: textContent(orders(image)) }],
-    root: root.content,
+    files: [],
     ...(architecture === 'amd64' ? { bios: await biosFiles(kit, menu, [], read) } : {}),
     folders: [],
-    madeAtSeconds,
+    madeAtSeconds: 0,
   }
 }
 

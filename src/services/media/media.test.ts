@@ -39,7 +39,8 @@ const unasked = () => Promise.reject(new Error('no image is asked for'))
 function bench({ kit = kitWith(LOADER, ...OF_BIOS), isServing = true } = {}) {
   const read: Extent[] = []
   const media = createMedia({
-    kits: { open: () => Promise.resolve(kit) },
+    kits: { open: () => Promise.resolve(kit), imported: (kind, name) => Promise.resolve(`/imported/${kind}/${name}`) },
+    fileContent: (path) => Promise.resolve([{ kind: 'blob', blob: path, offset: 0, length: 5000 }]),
     images: { named: unasked, keep: unasked, tree: unasked, config: unasked },
     devices: { of: unasked },
     deviceContent: unasked,
@@ -64,7 +65,7 @@ const gpt: MediaOptions = { format: 'gpt', label: 'BAREBOAT' }
 for (const format of ['fat32', 'gpt', 'iso'] as const)
   test(`the loader as ${format} is at most 4 MiB, has iPXE where it lies and a script that asks this server`, async () => {
     const { media, read } = bench()
-    const { sizeBytes, bytes } = await media.loader({ ...gpt, format }, signal)
+    const { sizeBytes, bytes } = await media.open({ loader: true }, { ...gpt, format }, signal)
     assert.ok(sizeBytes! <= 4 << 20, `${sizeBytes} bytes`)
     const all = Buffer.concat(await Array.fromAsync({ [Symbol.asyncIterator]: () => bytes }))
     assert.equal(all.length, sizeBytes)
@@ -77,9 +78,12 @@ for (const format of ['fat32', 'gpt', 'iso'] as const)
   })
 
 test('the loader needs a server that machines reach, and a kit that has iPXE', async () => {
-  await assert.rejects(bench({ isServing: false }).media.loader(gpt, signal), /this server serves no machines/)
   await assert.rejects(
-    bench({ kit: kitWith(...OF_BIOS) }).media.loader(gpt, signal),
+    bench({ isServing: false }).media.open({ loader: true }, gpt, signal),
+    /this server serves no machines/,
+  )
+  await assert.rejects(
+    bench({ kit: kitWith(...OF_BIOS) }).media.open({ loader: true }, gpt, signal),
     /has no ipxe\/ipxe-amd64.efi; build a newer/,
   )
 })
@@ -140,7 +144,7 @@ function imageBench() {
 for (const format of ['fat32', 'gpt', 'iso'] as const)
   test(`an image as ${format}: what gives the kernel its arguments, the orders, the root; its layers stay until it is read`, async () => {
     const { media, held, read } = imageBench()
-    const { bytes, sizeBytes } = await media.image('my/image', { format, label: 'MY_LABEL' }, signal)
+    const { bytes, sizeBytes } = await media.open({ image: 'my/image' }, { format, label: 'MY_LABEL' }, signal)
     assert.equal(held.count, 1)
     const all = Buffer.concat(await Array.fromAsync({ [Symbol.asyncIterator]: () => bytes }))
     assert.equal(held.count, 0)
@@ -155,8 +159,21 @@ for (const format of ['fat32', 'gpt', 'iso'] as const)
 test('an image under a label that is no word is refused, and its layers are let go', async () => {
   const { media, held } = imageBench()
   const options = { format: 'gpt', label: 'MY LABEL' } as const
-  await assert.rejects(media.image('my/image', options, signal), /Cannot use "MY LABEL" as the label of a medium/)
+  await assert.rejects(
+    media.open({ image: 'my/image' }, options, signal),
+    /Cannot use "MY LABEL" as the label of a medium/,
+  )
   assert.equal(held.count, 0)
+})
+
+test('an imported kernel and initrd: read where they lie, with their own arguments after those of every boot', async () => {
+  const { media, read } = bench({ kit: kitWith('media/systemd-bootx64.efi', ...OF_BIOS) })
+  const pair = { kernel: 'k', initrd: 'i', kernelParams: ['root=/dev/sda1'] }
+  const { bytes } = await media.open({ pair }, { ...gpt, format: 'iso' }, signal)
+  const all = Buffer.concat(await Array.fromAsync({ [Symbol.asyncIterator]: () => bytes }))
+  for (const text of ['options root=/dev/sda1\n', 'APPEND root=/dev/sda1\n']) assert.ok(all.includes(text))
+  for (const path of ['/imported/kernel/k', '/imported/initrd/i'])
+    assert.ok(read.some((extent) => extent.kind === 'blob' && extent.blob === path))
 })
 
 const refused: { name: string; fields: TarField[]; options?: Partial<MediaOptions>; error: RegExp }[] = [

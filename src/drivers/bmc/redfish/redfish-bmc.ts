@@ -98,7 +98,14 @@ export function createRedfishBmc({ maxWaiting = 16, ...options }: RedfishBmcOpti
   const hasConsole = options.console !== 'none'
 
   return {
-    can: new Set(['power', 'boot-override', 'soft-off', 'cycle', 'media', ...(hasConsole ? (['console'] as const) : [])]),
+    can: new Set([
+      'power',
+      'boot-override',
+      'soft-off',
+      'cycle',
+      'media',
+      ...(hasConsole ? (['console'] as const) : []),
+    ]),
     address,
     ...(hasConsole ? { console: openConsole } : {}),
     media: createRedfishMedia({

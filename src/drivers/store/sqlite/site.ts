@@ -5,6 +5,7 @@ import { deviceMigrations, type DeviceTables } from './devices.ts'
 import { discoveryMigrations, type DiscoveryTables } from './discovery.ts'
 import { imageMigrations, type ImageTables } from './images.ts'
 import { inventoryMigrations, type InventoryTables } from './inventories.ts'
+import { mediaMigrations, type MediaTables } from './media.ts'
 import { profileMigrations, type ProfileTables } from './profiles.ts'
 import { coreMigrations, type Tables } from './schema.ts'
 
@@ -14,7 +15,8 @@ export type SiteTables = Tables &
   ProfileTables &
   DiscoveryTables &
   InventoryTables &
-  BmcSetupTables
+  BmcSetupTables &
+  MediaTables
 
 export const siteMigrations: readonly Migration[] = [
   ...coreMigrations,
@@ -24,4 +26,5 @@ export const siteMigrations: readonly Migration[] = [
   ...discoveryMigrations,
   ...inventoryMigrations,
   ...bmcSetupMigrations,
+  ...mediaMigrations,
 ]
