@@ -49,3 +49,80 @@ for (const { argv, error } of [
     assert.equal(ran.code, 2)
     assert.match(ran.stderr, error)
   })
+
+const MEDIUM = {
+  name: 'debian.iso',
+  of: 'debian.iso',
+  drive: 'CD1',
+  kind: 'cd',
+  isWritable: false,
+  sizeBytes: 4_000_000,
+  state: 'attached',
+  createdAt: 0,
+  expiresAt: Date.now() + 7_200_000,
+}
+
+test('media attach sends a file as it is, or names what is to be made; detach and ls say what is in the drives', async () => {
+  await using api = await startFakeApi()
+  const folder = mkdtempSync(join(tmpdir(), 'cli-media-'))
+  using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) }
+  writeFileSync(join(folder, 'debian.iso'), 'as it is')
+  api.on('POST /v1/machines/:name/media/file', { json: MEDIUM })
+  api.on('POST /v1/machines/:name/media', { json: { ...MEDIUM, kind: 'usb' } })
+  const file = await run(api, ['media', 'attach', 'm1', './debian.iso', '--boot', '--cycle', '--expires', '2h'], {
+    cwd: folder,
+  })
+  assert.deepEqual([file.code, file.stdout], [0, 'debian.iso is in drive CD1 of m1, as cd\n'], file.stderr)
+  const sent = api.requests.at(-1)!
+  assert.equal(sent.query.toString(), 'boot=true&cycle=true&expiresSeconds=7200&name=debian.iso')
+  assert.equal(sent.body.toString(), 'as it is')
+  const made = await run(api, ['media', 'attach', 'm1', 'my/debian:12', '--as', 'usb', '--rw', '--drive', 'USB1'])
+  assert.equal(made.code, 0, made.stderr)
+  assert.deepEqual(api.requests.at(-1)!.json(), {
+    isWritable: true,
+    kind: 'usb',
+    drive: 'USB1',
+    source: { image: 'my/debian:12' },
+  })
+  await run(api, ['media', 'attach', 'm1', '--kernel', 'k', '--initrd', 'i', '--kernel-param', 'rescue=1'])
+  assert.deepEqual(api.requests.at(-1)!.json(), {
+    source: { pair: { kernel: 'k', initrd: 'i', kernelParams: ['rescue=1'] } },
+  })
+  const drives = [
+    { id: 'CD1', kinds: ['cd'], inserted: 'debian.iso', isWriteProtected: true, isOurs: true },
+    { id: 'USB1', kinds: ['usb'], inserted: 'http://files/x.img', isOurs: false },
+    { id: 'USB2', kinds: ['usb'], isOurs: false },
+  ]
+  api.on('GET /v1/machines/:name/media', { json: { drives, medium: MEDIUM } })
+  const listed = await run(api, ['media', 'ls', 'm1'])
+  const lines = listed.stdout.split('\n').map((line) => line.split(/ {2,}/))
+  assert.deepEqual(lines[1], ['CD1', 'cd', 'debian.iso', 'debian.iso', 'ro', '4MB', 'no', 'in 2 hours'], listed.stdout)
+  assert.deepEqual(lines[2], ['USB1', 'usb', 'http://files/x.img', '(not of this server)'])
+  assert.deepEqual(lines[3], ['USB2', 'usb', '-'])
+  api.on('GET /v1/machines/:name/media', { json: { drives: drives.slice(1), medium: MEDIUM } })
+  assert.match((await run(api, ['media', 'ls', 'm1'])).stderr, /debian.iso is attached, and drive CD1 does not show it/)
+  api.on('DELETE /v1/machines/:name/media', { json: { name: 'debian.iso' } })
+  assert.equal((await run(api, ['media', 'detach', 'm1'])).stdout, 'debian.iso is out of m1\n')
+  assert.equal(api.requests.at(-1)!.query.toString(), '')
+  await run(api, ['media', 'detach', 'm1', '--drive', 'USB1'])
+  assert.equal(api.requests.at(-1)!.query.toString(), 'drive=USB1')
+  api.on('DELETE /v1/machines/:name/media', failure(501, 'unsupported', 'Cannot attach: its BMC can only power'))
+  assert.equal((await run(api, ['media', 'detach', 'm1'])).code, 8)
+})
+
+for (const { argv, error } of [
+  { argv: ['m1'], error: /name an image or a path, or give --loader or --kernel/ },
+  { argv: ['m1', '/nowhere/at/all.iso'], error: /Cannot attach "\/nowhere\/at\/all.iso": there is no such file/ },
+  { argv: ['m1', '/tmp'], error: /it is no file; make a medium of a directory with: bareboat media build/ },
+  { argv: ['m1', 'debian', '--cycle'], error: /Cannot use --cycle without --boot/ },
+  { argv: ['m1', 'debian', '--loader'], error: /Cannot attach a source and --loader at once/ },
+  { argv: ['m1', '--kernel', 'k'], error: /a medium has both/ },
+  { argv: ['m1', 'debian', '--as', 'tape'], error: /Cannot use --as "tape": it is not cd, usb/ },
+])
+  test(`media attach ${argv.join(' ')} says what is wrong`, async () => {
+    await using api = await startFakeApi()
+    const ran = await run(api, ['media', 'attach', ...argv])
+    assert.equal(ran.code, 2)
+    assert.match(ran.stderr, error)
+    assert.deepEqual(api.requests, [])
+  })

@@ -211,7 +211,11 @@ export function createAttachments(deps: AttachmentsDeps) {
       async run(signal, ready) {
         ready()
         signal.addEventListener('abort', () => insertion.end(signal.reason), { once: true })
-        await files.tidy(new Set((await store.open()).map(({ id }) => id)))
+        const left = await store.open()
+        await files.tidy(new Set(left.map(({ id }) => id)))
+        // What an image's medium is made of must stay, whether or not it is asked for just now.
+        for (const attachment of left)
+          if (attachment.state === 'attached') await served.readable(attachment).catch(() => {})
         for (let isFirst = true; !signal.aborted; isFirst = false) {
           await sweep(isFirst)
           await sleep(deps.sweepMs ?? SWEEP_MS, signal).catch(() => {})
@@ -221,9 +225,9 @@ export function createAttachments(deps: AttachmentsDeps) {
   }
 }
 
-/** A URL for people: what is behind `?` opens things at whoever serves it. */
+/** A URL for people: what is behind `?`, or the token of a medium of whichever server, opens things. */
 function shownOf(inserted: string | undefined): string | undefined {
-  return inserted?.replace(/[?#].*/s, '')
+  return inserted?.replace(/[?#].*/s, '').replace(/\/media\/[A-Za-z0-9_-]{43}\//, '/media/****/')
 }
 
 function nothingIn(machine: string, drives: readonly BmcDrive[], driveId: string | undefined): AppError {

@@ -158,7 +158,10 @@ export function createInsertion(deps: InsertionDeps) {
     const media = await mediaOf(machine)
     const signal = within()
     const drive = (await media.drives(signal)).find(({ id }) => id === attachment.drive)
-    if (drive && isOurs(media, drive, attachment)) await media.eject(drive.id, signal)
+    if (drive && isOurs(media, drive, attachment))
+      await media.eject(drive.id, signal).catch((error: unknown) => {
+        throw withoutToken(error, attachment)
+      })
     await store.end(attachment.id, eventOf(machine, attachment, 'media-detach', cause === undefined ? {} : { cause }))
     await forget(attachment.id)
     log.info('medium detached', { machine: machine.name, drive: attachment.drive, medium: attachment.name, cause })
@@ -182,6 +185,12 @@ export function createInsertion(deps: InsertionDeps) {
     end: (reason: unknown): void => shutdown.abort(reason),
     signal: shutdown.signal,
   }
+}
+
+/** A BMC repeats its URLs as it likes. */
+function withoutToken(error: unknown, { token }: Attachment): unknown {
+  if (!(error instanceof AppError) || !explain(error).includes(token)) return error
+  return new AppError(error.code, explain(error).replaceAll(token, '****'))
 }
 
 export function isOurs(media: BmcMedia, drive: BmcDrive, { name, token }: Attachment): boolean {
