@@ -22,7 +22,8 @@ export function networkCommands(machines: readonly MachineSpec[]): string[] {
     `link set ${bridge} up`,
     'link add always-on type veth peer name always-on-end',
     `link set always-on addrgenmode none master ${bridge} up`,
-    'link set always-on-end addrgenmode none up',
+    // It hears what the bridge floods, and must neither answer for the gateway nor learn who is there.
+    'link set always-on-end addrgenmode none arp off up',
     ...machines
       .map(({ index }) => tapName(index))
       .flatMap((tap) => [

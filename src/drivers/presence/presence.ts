@@ -32,15 +32,20 @@ export async function presenceOf(
   return macs.includes(neighbour.mac) ? 'on' : 'unknown'
 }
 
-/** The entry of an address in the text of /proc/net/arp (proc_net(5)). `isComplete`: somebody has answered for it. */
+/**
+ * The entry of an address in the text of /proc/net/arp (proc_net(5)). `isComplete`: somebody has answered for it. Another interface may
+ * have an entry of a system that it heard long ago: one that is not complete is of the interface that was just asked on.
+ */
 export function neighbourIn(text: string, ip: string): { mac: string; isComplete: boolean } | undefined {
+  let found: { mac: string; isComplete: boolean } | undefined
   for (const line of text.split('\n').slice(1)) {
     const [address, , flags, mac] = line.split(/\s+/)
     if (address !== ip || flags === undefined || mac === undefined) continue
     // ATF_COM of linux/if_arp.h.
-    return { mac: mac.toLowerCase(), isComplete: (Number(flags) & 0x02) !== 0 }
+    const isComplete = (Number(flags) & 0x02) !== 0
+    if (!found || !isComplete) found = { mac: mac.toLowerCase(), isComplete }
   }
-  return undefined
+  return found
 }
 
 function answers(target: { ip: string; port: number }, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
