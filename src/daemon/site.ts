@@ -1,15 +1,12 @@
 /** The whole daemon, wired by hand: what is opened, in order, and the tasks that run. The only place that knows every room. */
-import { randomBytes } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { AppError, explain } from '../base/errors.ts'
+import { explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { runTasks, type Task } from '../base/task.ts'
 import { openBlobDirectory } from '../drivers/blobs/directory.ts'
-import { SessionBudget } from '../drivers/bmc/ipmi/session-budget.ts'
 import { openInbandBmc } from '../drivers/bmc/ipmi/inband/inband-bmc.ts'
-import { openBmc, parseBmcUrl } from '../drivers/bmc/open.ts'
-import { openReplay } from '../drivers/bmc/recording/open-replay.ts'
+import { parseBmcUrl } from '../drivers/bmc/open.ts'
 import { contentOf, fileAt, piecesOf, readPaths } from '../drivers/boot-files.ts'
 import { createDebianArchive } from '../drivers/debian/archive.ts'
 import { inflateXz } from '../drivers/debian/xz.ts'
@@ -23,7 +20,7 @@ import { createImports } from '../drivers/layout/import.ts'
 import { createLogDirectory } from '../drivers/logs/directory.ts'
 import { createRegistry } from '../drivers/registry/registry.ts'
 import { openSecretBox } from '../drivers/secrets/secret-box.ts'
-import { makeDirectory, readOrMakeFile } from '../drivers/files.ts'
+import { makeDirectory } from '../drivers/files.ts'
 import { presenceOf } from '../drivers/presence/presence.ts'
 import { readNodesInThread } from '../drivers/nodes/thread.ts'
 import { createPacker } from '../drivers/export/packer.ts'
@@ -43,13 +40,11 @@ import { siteMigrations, type SiteTables } from '../drivers/store/sqlite/site.ts
 import { openMediumFiles } from '../drivers/medium-files.ts'
 import { mediaSource } from '../drivers/media-source.ts'
 import { LIVE } from '../model/container.ts'
-import { ROOTFS_KINDS } from '../model/rootfs.ts'
 import { createApi } from '../servers/api/app.ts'
 import { createApiServer } from '../servers/api/server.ts'
 import { createAgents } from '../services/agents/agents.ts'
 import { createBoot } from '../services/boot/boot.ts'
 import { openDirectory } from '../services/boot/directory.ts'
-import { createConsole } from '../services/console/console.ts'
 import { createAgent } from '../services/containers/agent.ts'
 import { createContainers, type ContainersService } from '../services/containers/containers.ts'
 import { createExec } from '../services/containers/exec.ts'
@@ -60,26 +55,22 @@ import { createExports } from '../services/images/export/exports.ts'
 import { createImages } from '../services/images/create.ts'
 import { createAttachments } from '../services/media/attachments.ts'
 import { createMedia } from '../services/media/media.ts'
-import { createKits, type Kits } from '../services/kits/kits.ts'
+import { createKits } from '../services/kits/kits.ts'
 import { createGroups } from '../services/machines/groups.ts'
 import { createMachines } from '../services/machines/machines.ts'
 import { createStaticDiscovery } from '../services/machines/static.ts'
-import { hasAgentMode, rootfsKindsOf } from '../services/kits/rootfs-kinds.ts'
-import { createBmcRecordings } from '../services/power/bmc-recordings.ts'
-import { createPower } from '../services/power/power.ts'
 import { createStoreCare } from '../services/store/care.ts'
+import { addressAndPort, mediaUrl, readOrMakeToken } from './addresses.ts'
 import type { EffectiveConfig } from './config.ts'
 import { findInterface } from './interface.ts'
+import { agentKit, bootFiles } from './kit-files.ts'
 import { openNfs } from './nfs.ts'
-import { createConsoleRecording, type ConsoleRecord } from './console-recording.ts'
 import { openNetwork } from './network.ts'
+import { openPower } from './power.ts'
 import { registryConfig } from './registry-config.ts'
 import { NBD_CONNECTIONS, openRoots } from './roots.ts'
 import { untilBroken } from './until-broken.ts'
 import { VERSION } from './version.ts'
-
-/** Sessions with BMCs, consoles among them, each a socket; whoever needs one more waits for the one that was idle longest. */
-const MAX_BMC_SESSIONS = 1024
 
 /** Runs the daemon until the signal aborts. Containers that run go on running without it. */
 export async function runSite({ config, entries }: EffectiveConfig, log: Log, signal: AbortSignal): Promise<void> {
@@ -134,38 +125,18 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
   // Machines
   let leasedIp: (macs: readonly string[]) => string | undefined = () => undefined
   const guest = createGuestPort(log)
-  const bmcSessions = new SessionBudget(MAX_BMC_SESSIONS)
-  const intents = createIntentStore(database.db, now)
-  const recording = createConsoleRecording({
-    mode: config.consoleRecord as ConsoleRecord,
-    log,
-    console: () => console,
-    machines: machineStore.list,
-    machineById: machineStore.byId,
-    switchedOn: intents.switchedOn,
-  })
-  const power = stack.use(
-    createPower({
+  const { power, console, recording, bmcRecordings, logIn } = stack.use(
+    await openPower({
+      config,
       log,
       now,
       events,
-      intents,
-      ...(recording.power ? { recording: recording.power } : {}),
-      passwordOf: machineStore.bmcPassword,
+      intents: createIntentStore(database.db, now),
+      machines: machineStore,
+      logs,
       system: createSystem({ guest, boots, leasedIp: (macs) => leasedIp(macs), presenceOf }),
-      openBmc: ({ bmc, name, macs }, password, tap) =>
-        openBmc(bmc!, password, log.with({ machine: name }), { budget: bmcSessions, macs, tap }),
     }),
   )
-  const bmcRecordings = createBmcRecordings({
-    power,
-    passwordOf: machineStore.bmcPassword,
-    openReplay: (recording, tap) => openReplay(recording, tap, log),
-    now,
-    release: VERSION,
-  })
-  await power.recover()
-  const console = stack.use(createConsole({ log, logs, now, portOf: power.portOf }))
   const forget = async (machineId: string): Promise<void> => {
     await console.forget(machineId)
     await power.forget(machineId)
@@ -250,10 +221,7 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     guest,
     openInband: openInbandBmc,
     setups: createBmcSetupStore(database.db, secrets, now),
-    logIn: async ({ bmc, name, macs }, password, signal) => {
-      await using port = openBmc(bmc!, password, log.with({ machine: name }), { budget: bmcSessions, macs })
-      await port.status(signal)
-    },
+    logIn,
     httpUrl,
     kernelParams: config.kernelParams,
     now,
@@ -424,58 +392,4 @@ export async function runSite({ config, entries }: EffectiveConfig, log: Log, si
     isReady = true
     log.info('ready', { socket: config.socket, interface: iface?.name, address: iface?.address })
   })
-}
-
-/** Kernel and initrd: those of the default kit for the architecture, or imported ones. */
-async function bootFiles(kits: Kits, arch: string, kernel: string | undefined, initrd: string | undefined) {
-  const kit = kernel !== undefined && initrd !== undefined ? undefined : await kits.open('default', arch)
-  // Nobody knows what a site's own kernel or initrd can do: what is asked for is tried.
-  const isOwn = kernel !== undefined || initrd !== undefined
-  const kinds = isOwn ? new Set(ROOTFS_KINDS) : rootfsKindsOf(kit!.manifest)
-  return {
-    rootfsKinds: kinds,
-    rootfsDefault: !isOwn && kinds.has('lazy') ? ('lazy' as const) : ('ram' as const),
-    kernel: await fileAt(kernel === undefined ? kit!.kernelPath : await kits.imported('kernel', kernel)),
-    initrd: await fileAt(initrd === undefined ? kit!.initrdPath : await kits.imported('initrd', initrd)),
-  }
-}
-
-/** What the agent is booted from: the default kit for the architecture, where it has the agent. */
-async function agentKit(kits: Kits, arch: string) {
-  const kit = await kits.open('default', arch).catch((error: unknown) => {
-    if (error instanceof AppError && error.code === 'not_found') return undefined
-    throw error
-  })
-  if (!kit || !hasAgentMode(kit.manifest) || kit.agentToolsPath === undefined) return undefined
-  return {
-    kernel: await fileAt(kit.kernelPath),
-    initrd: await fileAt(kit.initrdPath),
-    tools: await fileAt(kit.agentToolsPath),
-  }
-}
-
-/** @throws {AppError} invalid */
-function mediaUrl(given: string, httpUrl: string): string {
-  if (given === '') return httpUrl
-  const url = URL.parse(given)
-  const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.search === ''
-  if (!isPlain || url.hash !== '')
-    throw new AppError('invalid', `Cannot read config key mediaUrl: "${given}" is no URL such as http://10.0.3.1:8017`)
-  return given.replace(/\/+$/, '')
-}
-
-function addressAndPort(text: string): { address: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
-  if (!match) throw new AppError('invalid', `Cannot read config key listen: "${text}" is not ADDRESS:PORT`)
-  return { address: match[1] ?? match[2]!, port: Number(match[3]) }
-}
-
-/** A token of 32 random bytes, made at the first start and kept in a file that only its owner reads. */
-function readOrMakeToken(path: string): string {
-  const token = readOrMakeFile(path, () => `${randomBytes(32).toString('base64url')}\n`)
-    .toString('utf8')
-    .trim()
-  if (token.length < 32)
-    throw new AppError('invalid', `Cannot use token file "${path}": a token has at least 32 characters`)
-  return token
 }
