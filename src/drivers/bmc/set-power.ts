@@ -134,8 +134,11 @@ async function reach(
   ) {
     last = await tryRead(wire, signal)
     const isShown = 'state' in last && last.state === target
-    if (isShown && performance.now() - (shownMs ??= performance.now()) >= (wire.holdMs?.() ?? 0)) return way
-    if ('state' in last && !isShown) shownMs = undefined
+    if (isShown) {
+      const nowMs = performance.now()
+      shownMs ??= nowMs
+      if (nowMs - shownMs >= (wire.holdMs?.() ?? 0)) return way
+    } else if ('state' in last) shownMs = undefined
     const isIdle = 'state' in last && !isShown && !isTurning(last.state)
     const again = isIdle ? nextWay(performance.now() - sentMs) : undefined
     if (again !== undefined) {
