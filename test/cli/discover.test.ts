@@ -47,9 +47,9 @@ test('discover scan asks for what was said and prints each BMC once, as it was l
     ],
   )
   assert.match(stderr, /^finding: 10\.0\.3\.7: IPMI has a user without a name/m)
-  const wrong = await run(api, ['discover', 'scan', '10.0.3.0/24', '--probe', 'ssdp'])
+  const wrong = await run(api, ['discover', 'scan', '10.0.3.0/24', '--probe', 'snmp'])
   assert.equal(wrong.code, 2)
-  assert.match(wrong.stderr, /"ssdp" is neither redfish nor ipmi/)
+  assert.match(wrong.stderr, /"snmp" is neither redfish, ipmi nor ssdp/)
 })
 
 test('discover crawl takes the password from a file or the environment, prints systems and tells of each failure', async () => {

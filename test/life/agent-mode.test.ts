@@ -86,10 +86,15 @@ test('an unknown machine becomes a discovered one with its inventory; accepted u
   await assert.rejects(site.boot.spec(token, ADDRESS), lost, 'the token of an agent opens no orders of a container')
 })
 
-test('what an agent is told holds no secret; its token is for the first address alone', async (t) => {
+test('what an agent is told is of this boot alone: who it is, a host key, who may log in; its token is for the first address', async (t) => {
   const { site, tokenFor } = await open(t)
   const token = await tokenFor(MAC)
-  assert.equal(await site.agents.spec(token, ADDRESS), `BB_ID='agent'\nBB_NAME='${MAC}'\nBB_MODE='agent'\n`)
+  const told = await site.agents.spec(token, ADDRESS)
+  assert.match(told, new RegExp(`^BB_ID='agent'\\nBB_NAME='${MAC}'\\nBB_MODE='agent'\\nBB_SSH_PORT='\\d+'\\n`))
+  const keysOf = (spec: string) => [...spec.matchAll(/^BB_SSH_(HOST_KEY|AUTHORIZED)='(.+)'$/gm)].map(([, , key]) => key)
+  assert.equal(keysOf(told).length, 2)
+  const next = await site.agents.spec(await tokenFor(MAC), ADDRESS)
+  for (const key of keysOf(told)) assert.ok(!next.includes(key!), 'keys are of one boot')
   assert.equal(site.agents.file(token, 'kernel').sizeBytes, 4)
   const calls = [
     () => site.agents.spec(token, '10.0.0.78'),

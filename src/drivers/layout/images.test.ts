@@ -54,7 +54,7 @@ test('images are found by tag, id, first digits; differences are told path by pa
   const changes = await Array.fromAsync(bench.images.diff('one', b.id))
   assert.deepEqual(
     changes.map(({ kind, path }) => `${kind} ${path}`),
-    ['changed etc/a', 'removed etc/b', 'removed one', 'added two'],
+    ['changed /etc/a', 'removed /etc/b', 'removed /one', 'added /two'],
   )
   assert.deepEqual(changes[0]?.details, ['mode 0644 -> 0600', 'content'])
   assert.deepEqual(await Array.fromAsync(bench.images.diff(a.id, 'one')), [])
