@@ -53,10 +53,11 @@ async function liveWith(
 function live(folder: string, layout: string, fault: string): Promise<Life> {
   const [log, root] = [join(folder, 'calls'), join(folder, 'root')]
   mkdirSync(root)
-  // With its filter of calls strace injects errors, but no signals.
-  const [strace, ...how] = recorder(log).filter((word) => word !== '--seccomp-bpf' || !fault.includes('signal='))
+  // With its filter of calls strace injects errors, but no signals; and who is killed is not played back.
+  const killing = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${SYNCS}`] as const
+  const [strace, ...how] = fault.includes('signal=') ? killing : recorder(log)
   const words = [...how, '-e', `inject=${fault}`, process.execPath, WORKLOAD, root, layout]
-  const child = spawn(strace!, words, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000, killSignal: 'SIGKILL' })
+  const child = spawn(strace, words, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000, killSignal: 'SIGKILL' })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()))
   child.stderr.on('data', (bytes: Buffer) => (stderr += bytes.toString()))
@@ -105,14 +106,14 @@ test('P2: after a sync that fails nothing is acknowledged that is not on the dis
 
 test('P2: writes that find the disk full are refused, and those after them go on', needs, async (t) => {
   let [refused, acknowledged] = [0, 0]
-  const faults = upTo(50).map((n) => `pwrite64:error=ENOSPC:when=${n * 20}..${n * 20 + 15}`)
+  const faults = upTo(20).map((n) => `pwrite64:error=ENOSPC:when=${n * 50}..${n * 50 + 15}`)
   await liveWith(t, faults, async (fault, life) => {
     assert.ok(wasInjected(life), fault)
     if (/the disk is full|no space is left/.test(life.stderr)) refused++
     acknowledged += readAcknowledged(life.stdout).length
     await checkDisk(fault, life)
   })
-  assert.ok(refused > 10, `only ${refused} were told`)
+  assert.ok(refused > 3, `only ${refused} were told`)
   t.diagnostic(`${faults.length} full disks, ${refused} told by a refusal, ${acknowledged} things acknowledged`)
 })
 

@@ -228,7 +228,7 @@ test('nbd: drop ends the sessions of a token in all threads and of no other', as
 
 test('nbd: a thread is killed while machines read: the others go on, and it comes back', async () => {
   await using site = await open({ threads: 2 })
-  const clients = await Promise.all(Array.from({ length: 8 }, () => NbdClient.open(site.port, 'token')))
+  const clients = await Promise.all(Array.from({ length: 24 }, () => NbdClient.open(site.port, 'token')))
   await site.host.ask({ ask: 'kill-thread' })
   const alive = await Promise.all(
     clients.map((client) =>

@@ -14,9 +14,9 @@ interface Suite {
   readonly concurrency: number
 }
 
-const ONE_MACHINE = ['test/e2e/agent*.test.ts', 'test/e2e/guest*.test.ts']
+const ONE_MACHINE = e2e('agent*', 'drivers', 'guest*', 'rack-media', 'via-media')
 /** Their machines are off, or wait for a server that is away, for about half of their time. */
-const IDLE = ['bad-boots', 'kept', 'killed-server', 'lazy', 'rack'].map((name) => `test/e2e/${name}.test.ts`)
+const IDLE = e2e('bad-boots', 'kept', 'killed-server', 'lazy', 'rack')
 const SUITES: readonly Suite[] = [
   { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
   { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
@@ -24,10 +24,14 @@ const SUITES: readonly Suite[] = [
   // Half of them wait for deadlines of programs that do not answer.
   { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 4 },
   // What is below takes two cores for two machines.
-  { name: 'guest', files: ONE_MACHINE, concurrency: 2 },
+  { name: 'machine', files: ONE_MACHINE, concurrency: 2 },
   { name: 'site', files: IDLE, concurrency: 2 },
   { name: 'e2e', files: ['test/e2e/**/*.test.ts'], without: [...ONE_MACHINE, ...IDLE], concurrency: 1 },
 ]
+
+function e2e(...names: string[]): string[] {
+  return names.map((name) => `test/e2e/${name}.test.ts`)
+}
 
 /** What `bareboat test` can be asked for. */
 export const SUITE_NAMES: readonly string[] = ['checks', ...SUITES.map(({ name }) => name)]
