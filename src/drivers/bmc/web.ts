@@ -27,6 +27,8 @@ export interface WebOptions {
   /** How the URL of such a BMC begins where it has no TLS, for a message. */
   readonly plainScheme?: string
   readonly observe?: WebObserver | undefined
+  /** Answers in the BMC's place: nothing goes over the network. */
+  readonly play?: WebPlay | undefined
 }
 
 export interface WebRequest {
@@ -60,6 +62,9 @@ export interface WebExchange {
 
 /** Is shown every exchange with a BMC, redirects and repetitions one by one. Must not throw. */
 export type WebObserver = (exchange: WebExchange) => void
+
+/** @throws {AppError} as the request would */
+export type WebPlay = (request: WebRequest) => WebAnswer
 
 /**
  * The request was sent, or may have been, and no answer came that can be used: it may have been done. `timeout`, `unreachable` when the
@@ -164,6 +169,7 @@ export function openWeb({ origin, peer, timeoutMs, observe, ...options }: WebOpt
 
   async function once(asked: WebRequest, signal?: AbortSignal): Promise<WebAnswer> {
     const { method, path, headers = {}, body } = asked
+    if (options.play) return options.play(asked)
     const ms = asked.timeoutMs ?? timeoutMs
     const deadline = AbortSignal.timeout(ms)
     try {

@@ -8,7 +8,6 @@ const SECRET_HEADERS: ReadonlySet<string> = new Set([
   'authorization',
   'authentication-info',
   'cookie',
-  'location',
   'proxy-authorization',
   'set-cookie',
   'www-authenticate',
@@ -54,7 +53,11 @@ function maskIpmi<T extends { netFn: number; command: number; data: string }>(ex
 function maskHttp(exchange: HttpStep, mask: (text: string) => string): HttpStep {
   const headers = (all: Readonly<Record<string, string>>) =>
     Object.fromEntries(
-      Object.entries(all).map(([name, value]) => [name, SECRET_HEADERS.has(name.toLowerCase()) ? MASK : mask(value)]),
+      Object.entries(all).map(([name, value]) => [
+        name,
+        // A session is known by its path, and some BMCs name it by its token.
+        SECRET_HEADERS.has(name.toLowerCase()) ? MASK : mask(value).replace(/(\/Sessions\/)[^/?]+/i, `$1${MASK}`),
+      ]),
     )
   const body = (text: string) => mask(text.replaceAll(SECRET_FIELDS, (_all, field: string) => `${field}"${MASK}"`))
   return {

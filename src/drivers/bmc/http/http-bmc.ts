@@ -8,7 +8,7 @@ import type { BmcPort, BootOverride, PowerState } from '../../../services/power/
 import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWire } from '../set-power.ts'
 import type { Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
-import { NoAnswer, openWeb, type WebObserver } from '../web.ts'
+import { NoAnswer, openWeb, type WebObserver, type WebPlay } from '../web.ts'
 
 export interface HttpBmcOptions {
   /** `http://` or `https://`, without user and password. */
@@ -22,6 +22,7 @@ export interface HttpBmcOptions {
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
   readonly observe?: WebObserver | undefined
+  readonly play?: WebPlay | undefined
 }
 
 const TIMEOUT_MS = 5000
@@ -34,9 +35,9 @@ const PATHS = { on: 'poweron', off: 'poweroff' } as const
 export function createHttpBmc({ url, log, timeoutMs = TIMEOUT_MS, ...options }: HttpBmcOptions): BmcPort {
   const base = new URL(url.endsWith('/') ? url : `${url}/`)
   const address = base.href
-  const { trust, observe } = options
+  const { trust, observe, play } = options
   const peer = `power API "${address}"`
-  const web = openWeb({ origin: base.origin, peer, timeoutMs, trust, observe, plainScheme: 'http://' })
+  const web = openWeb({ origin: base.origin, peer, timeoutMs, trust, observe, play, plainScheme: 'http://' })
   const patience = { ...POWER_PATIENCE, ...options.patience }
   const turns = new Turns(address, options.maxWaiting ?? 16)
 

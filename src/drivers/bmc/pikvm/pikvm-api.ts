@@ -3,7 +3,7 @@ import { AppError, WireError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import { parsePikvmError, type PikvmError } from '../../../wire/pikvm/answers.ts'
 import type { Trust } from '../trust.ts'
-import { openWeb, type WebObserver, type WebRequest } from '../web.ts'
+import { openWeb, type WebObserver, type WebPlay, type WebRequest } from '../web.ts'
 
 export interface PikvmApiOptions {
   readonly origin: string
@@ -12,6 +12,7 @@ export interface PikvmApiOptions {
   readonly password: string
   readonly trust?: Trust | undefined
   readonly observe?: WebObserver | undefined
+  readonly play?: WebPlay | undefined
   readonly log: Log
   readonly timeoutMs: number
 }
@@ -21,8 +22,8 @@ export type PikvmApi = ReturnType<typeof createPikvmApi>
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>
 
 export function createPikvmApi({ origin, address, user, password, log, ...options }: PikvmApiOptions) {
-  const { timeoutMs, trust, observe } = options
-  const web = openWeb({ origin, peer: `PiKVM "${address}"`, timeoutMs, trust, observe })
+  const { timeoutMs, trust, observe, play } = options
+  const web = openWeb({ origin, peer: `PiKVM "${address}"`, timeoutMs, trust, observe, play })
   const login = { 'x-kvmd-user': user, 'x-kvmd-passwd': password }
 
   /** An error of kvmd as ours: `conflict` is what may pass. */

@@ -11,7 +11,7 @@ import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWir
 import type { Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
 import { hostPort, parseUserAtHost, splitTrust, type UserAtHost } from '../user-at-host.ts'
-import { NoAnswer, type WebObserver } from '../web.ts'
+import { NoAnswer, type WebObserver, type WebPlay } from '../web.ts'
 import { createPikvmMedia } from './media.ts'
 import { createMsd, type Msd } from './msd.ts'
 import { createPikvmApi, explained, type PikvmApi } from './pikvm-api.ts'
@@ -40,6 +40,7 @@ export interface PikvmBmcOptions {
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
   readonly observe?: WebObserver | undefined
+  readonly play?: WebPlay | undefined
 }
 
 /** The port that every BMC has, and the drive that this one has beside it. */
@@ -82,6 +83,7 @@ export function createPikvmBmc({
     password,
     trust: options.trust,
     observe: options.observe,
+    play: options.play,
     log,
     timeoutMs: options.timeoutMs ?? 15_000,
   })

@@ -2,12 +2,18 @@
 import { randomBytes } from 'node:crypto'
 import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
-import type { Recording } from '../../../formats/bmc-recording/recording.ts'
+import type { Exchanged, Recording } from '../../../formats/bmc-recording/recording.ts'
 import type { BmcPort, BmcTap } from '../../../services/power/power-port.ts'
+import { createHttpBmc } from '../http/http-bmc.ts'
 import { createIpmiBmc } from '../ipmi/ipmi-bmc.ts'
+import { createPikvmBmc } from '../pikvm/pikvm-bmc.ts'
+import { createRedfishBmc } from '../redfish/redfish-bmc.ts'
 import { POWER_PATIENCE, type PowerPatience } from '../set-power.ts'
+import { observeAs } from './http-tap.ts'
+import { replayHttp } from './replay-http.ts'
 import { replaySessions } from './replay-ipmi.ts'
 
+const HOST = 'recording.invalid'
 /** A deadline of a minute is over in 3 s. */
 const HURRY = 20
 
@@ -17,20 +23,59 @@ const HURRY = 20
  * @throws {AppError} `unsupported` for a protocol that cannot be played
  */
 export function openReplay({ header, exchanges }: Recording, tap: BmcTap, log: Log): BmcPort {
-  if (header.protocol !== 'ipmi')
-    throw new AppError('unsupported', `Cannot replay a recording of "${header.protocol}": only "ipmi" can be played`)
-  return createIpmiBmc({
-    host: 'recording.invalid',
-    user: 'recorded',
-    password: randomBytes(8).toString('hex'),
-    log,
-    tap,
-    open: replaySessions(exchanges),
-    patience: hurried(POWER_PATIENCE),
-    hurry: HURRY,
-    paceMs: 0,
-    fullWaitsMs: [0, 0, 0],
-  })
+  const user = 'recorded'
+  const password = randomBytes(8).toString('hex')
+  const patience = hurried(POWER_PATIENCE)
+  const web = { log, patience, observe: observeAs(tap), play: replayHttp(exchanges) }
+  switch (header.protocol) {
+    case 'ipmi':
+      return createIpmiBmc({
+        host: HOST,
+        user,
+        password,
+        log,
+        tap,
+        open: replaySessions(exchanges),
+        patience,
+        hurry: HURRY,
+        paceMs: 0,
+        fullWaitsMs: [0, 0, 0],
+      })
+    case 'redfish':
+    case 'redfish+http':
+      return createRedfishBmc({
+        ...web,
+        origin: `https://${HOST}`,
+        user,
+        password,
+        system: onlySystem(exchanges),
+        paceMs: 0,
+        backOffMs: 250 / HURRY,
+      })
+    case 'pikvm':
+      return createPikvmBmc({ ...web, host: HOST, port: 443, user, password })
+    case 'http':
+    case 'https':
+      return createHttpBmc({ ...web, url: baseOf(header.protocol, exchanges) })
+    default:
+      throw new AppError(
+        'unsupported',
+        `Cannot replay a recording of "${header.protocol}": what can be played is ipmi, redfish, pikvm and the HTTP power API`,
+      )
+  }
+}
+
+/** Which of several systems it was of, which its URL had said: the one that was read. */
+function onlySystem(exchanges: readonly Exchanged[]): string | undefined {
+  const paths = exchanges.flatMap((each) => (each.is === 'http' && each.method === 'GET' ? [each.path] : []))
+  const ids = new Set(paths.flatMap((path) => /^\/redfish\/v1\/Systems\/([^/?]+)\/?$/.exec(path)?.[1] ?? []))
+  return ids.size === 1 ? [...ids][0] : undefined
+}
+
+/** The URL of the power API, whose status is asked for whatever is done. */
+function baseOf(protocol: string, exchanges: readonly Exchanged[]): string {
+  const path = exchanges.flatMap((each) => (each.is === 'http' ? (/^(.*)\/status$/.exec(each.path)?.[1] ?? []) : []))[0]
+  return `${protocol}://${HOST}${path ?? ''}`
 }
 
 function hurried(patience: PowerPatience): PowerPatience {

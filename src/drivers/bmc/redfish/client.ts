@@ -9,7 +9,7 @@ import type { Log } from '../../../base/log.ts'
 import { backOff, isPassing } from '../../http-answers.ts'
 import { Distrust, type Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
-import { NoAnswer, type WebObserver } from '../web.ts'
+import { NoAnswer, type WebObserver, type WebPlay } from '../web.ts'
 import { openDoor } from './door.ts'
 import { type Answer, GarbledAnswer, type Method, openExchange } from './exchange.ts'
 import { LostAnswer, refusal } from './refusal.ts'
@@ -40,6 +40,7 @@ export interface RedfishClientOptions {
   /** How many requests may wait for this BMC; default 64. */
   readonly maxWaiting?: number
   readonly observe?: WebObserver | undefined
+  readonly play?: WebPlay | undefined
 }
 
 export interface RedfishResource {
@@ -106,6 +107,7 @@ export function createRedfishClient(options: RedfishClientOptions): RedfishClien
     maxAnswerBytes: options.maxAnswerBytes ?? 4 << 20,
     paceMs: options.paceMs ?? 20,
     observe: options.observe,
+    play: options.play,
   })
   const turns = new Turns(address, options.maxWaiting ?? 64)
   const door = openDoor({
