@@ -9,29 +9,19 @@ interface Suite {
   readonly name: string
   /** Patterns. */
   readonly files: readonly string[]
-  readonly without?: readonly string[]
   /** Test files that run at the same time. */
   readonly concurrency: number
 }
 
-const ONE_MACHINE = e2e('agent*', 'drivers', 'guest*', 'rack-media', 'via-media')
-/** Their machines are off, or wait for a server that is away, for about half of their time. */
-const IDLE = e2e('bad-boots', 'kept', 'killed-server', 'lazy', 'rack')
 const SUITES: readonly Suite[] = [
   { name: 'unit', files: ['src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
   { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   // Half of them wait for deadlines of programs that do not answer.
   { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 4 },
-  // What is below takes two cores for two machines.
-  { name: 'machine', files: ONE_MACHINE, concurrency: 2 },
-  { name: 'site', files: IDLE, concurrency: 2 },
-  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], without: [...ONE_MACHINE, ...IDLE], concurrency: 1 },
+  // A file keeps one or two machines busy, and waits for them to be off for a third of its time.
+  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },
 ]
-
-function e2e(...names: string[]): string[] {
-  return names.map((name) => `test/e2e/${name}.test.ts`)
-}
 
 /** What `bareboat test` can be asked for. */
 export const SUITE_NAMES: readonly string[] = ['checks', ...SUITES.map(({ name }) => name)]
@@ -60,11 +50,7 @@ export async function runTests(
     else sums.failed++
   }
   for (const suite of SUITES.filter(({ name }) => wanted(name))) {
-    const found = (patterns: readonly string[]) => patterns.flatMap((pattern) => globSync(pattern, { cwd: ROOT }))
-    const others = new Set(found(suite.without ?? []))
-    const files = found(suite.files)
-      .filter((file) => !others.has(file))
-      .toSorted()
+    const files = suite.files.flatMap((pattern) => globSync(pattern, { cwd: ROOT })).toSorted()
     if (files.length === 0) continue
     say(`== ${suite.name}: ${files.length} files`)
     const options = [
