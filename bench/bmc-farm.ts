@@ -1,19 +1,21 @@
 /**
- * Simulated BMCs for bench/power.ts, each with an address of its own in a network namespace, port 623. They are processes of their own, so
- * that their processor time is nobody else's.
+ * Simulated BMCs for bench/power.ts and bench/scan.ts, each with an address of its own in a network namespace: IPMI on port 623, and for
+ * scans a Redfish root over TLS on port 443. They are processes of their own, so that their processor time is nobody else's.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:https'
 import { join } from 'node:path'
 import { startBmcSim, type BmcSim } from '../test/fakes/bmc-sim.ts'
 import { openNetPair, type NetPair } from '../test/peers/net-pair.ts'
+import { selfSigned } from '../test/fakes/self-signed.ts'
 
 export const USER = 'admin'
 export const PASSWORD = 'secret'
 /** As many processes as keep up with any of the peers. */
 const PROCESSES = 2
 /** The network of the BMCs: 4,096 addresses behind a router, of which those without a BMC are silent. */
-const NETWORK = '10.67.0.0/20'
+export const NETWORK = { range: '10.67.0.0-10.67.15.255', cidr: '10.67.0.0/20' }
 
 export interface FarmState {
   readonly on: number
@@ -29,12 +31,12 @@ export interface Farm extends AsyncDisposable {
 }
 
 /** Every fourth address has a BMC; all machines are off. */
-export async function openFarm(count: number): Promise<Farm> {
+export async function openFarm(count: number, { hasRedfish = false } = {}): Promise<Farm> {
   await using stack = new AsyncDisposableStack()
   const net = stack.use(openNetPair({ address: '10.66.0.1/16', clientAddress: '10.66.0.2/16' }))
   const hosts = Array.from({ length: count }, (_, n) => `10.67.${(n * 4 + 1) >> 8}.${(n * 4 + 1) & 255}`)
-  await must(net.client('ip', 'route', 'add', NETWORK, 'via', '10.66.0.1'))
-  await must(net.beside('ip', 'route', 'add', 'blackhole', NETWORK))
+  await must(net.client('ip', 'route', 'add', NETWORK.cidr, 'via', '10.66.0.1'))
+  await must(net.beside('ip', 'route', 'add', 'blackhole', NETWORK.cidr))
   const routes = join(net.folder, 'routes')
   writeFileSync(routes, hosts.map((host) => `route add local ${host}/32 dev lo\n`).join(''))
   await must(net.beside('ip', '-batch', routes))
@@ -42,7 +44,8 @@ export async function openFarm(count: number): Promise<Farm> {
   stack.defer(() => children.forEach((child) => child.connected && child.disconnect()))
   for (let n = 0; n < PROCESSES; n++) {
     const share = hosts.filter((_, at) => at % PROCESSES === n)
-    children.push(startIn(net.serverNamespace, [import.meta.filename, '--farm']))
+    const flags = hasRedfish && n === 0 ? ['--redfish'] : []
+    children.push(startIn(net.serverNamespace, [import.meta.filename, '--farm', ...flags]))
     await ask<void>(children.at(-1)!, { open: share })
   }
   const held = stack.move()
@@ -101,4 +104,14 @@ function farm(): void {
   process.on('disconnect', () => process.exit())
 }
 
-if (process.argv.includes('--farm')) farm()
+function redfish(): void {
+  const root = JSON.stringify({ '@odata.id': '/redfish/v1/', RedfishVersion: '1.15.0', Vendor: 'Bench' })
+  createServer(selfSigned(), (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(root)
+  }).listen(443, '0.0.0.0')
+}
+
+if (process.argv.includes('--farm')) {
+  farm()
+  if (process.argv.includes('--redfish')) redfish()
+}
