@@ -61,9 +61,7 @@ suite('roots', { skip, concurrency: 2, timeout: 1_500_000 }, () => {
             await site.ok(['run', '-d', ...argv])
             const { rootfs } = await site.untilState(id, ['running', 'failed'], 400_000)
             assert.equal(rootfs, kind)
-            const asked = await site.run(['exec', id, 'systemctl', 'is-system-running', '--wait'])
-            const failed = await site.run(['exec', id, 'systemctl', '--failed', '--no-legend'])
-            assert.equal(asked.stdout, 'running\n', failed.stdout)
+            await site.untilSystemRuns(id)
             await site.ok(['rm', '-f', id])
           })
       }

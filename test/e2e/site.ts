@@ -82,6 +82,8 @@ export interface Site extends AsyncDisposable {
   inspect(container: string): Promise<Container>
   /** Waits until a container is in a state, or one of several. @throws with the container when it does not come to that */
   untilState(container: string, states: string | readonly string[], deadlineMs?: number): Promise<Container>
+  /** Waits until systemd says that all has started. A machine that is slow has no bus to ask at first. @throws with what has failed */
+  untilSystemRuns(container: string): Promise<void>
   machine(name: string): Promise<RackMachine>
   /** The commands that changed the power of a machine, as its BMC noted them: `ipmi power-on`. */
   powerCommands(machine: string): string[]
@@ -168,6 +170,16 @@ export async function openSite({
       throw new Error(
         `container ${container} is not ${wanted.join(' or ')} in ${deadlineMs} ms: ${JSON.stringify(last)}`,
       )
+    },
+    async untilSystemRuns(container) {
+      const ask = async () => (await run(['exec', container, 'systemctl', 'is-system-running', '--wait'])).stdout
+      const isUp = await poll(async () => (await ask()) === 'running\n' || undefined, {
+        everyMs: 1000,
+        deadlineMs: 150_000,
+      })
+      if (isUp) return
+      const { stdout } = await run(['exec', container, 'systemctl', '--failed', '--no-legend'])
+      throw new Error(`the system of ${container} is "${(await ask()).trim()}": ${stdout}`)
     },
     machine: machineOf,
     powerCommands(machine) {
