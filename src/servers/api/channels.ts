@@ -25,11 +25,11 @@ export interface ChannelDeps {
 export function channelAt(deps: ChannelDeps, url: URL): (channel: Channel) => Promise<void> {
   const [, version, room, id = '', name] = url.pathname.split('/').map(decodeURIComponent)
   if (version === 'v1' && room === 'containers' && name === 'exec')
-    return (channel) => processChannel(deps, channel, (start) => startExec(deps.exec, id, start))
+    return (channel) => processChannel(deps.log.with({ exec: id }), channel, (start) => startExec(deps.exec, id, start))
   if (version === 'v1' && room === 'containers' && name === 'attach')
     return (channel) => attachChannel(deps, channel, id, url.searchParams)
   if (version === 'v1' && room === 'machines' && name === 'shell')
-    return (channel) => processChannel(deps, channel, (start) => startShell(deps, id, start))
+    return (channel) => processChannel(deps.log.with({ shell: id }), channel, (start) => startShell(deps, id, start))
   if (version === 'v1' && room === 'machines' && name === 'console')
     return (channel) => consoleChannel(deps, channel, id, url.searchParams)
   throw new AppError('not_found', `Cannot open a channel at "${url.pathname}": there is none`)
@@ -37,9 +37,9 @@ export function channelAt(deps: ChannelDeps, url: URL): (channel: Channel) => Pr
 
 type Start = Extract<ControlMessage, { type: 'start' }>
 
-/** A program that the client's first message starts. */
+/** A program that the client's first message starts. @param log names what it runs on */
 async function processChannel(
-  { log }: ChannelDeps,
+  log: Log,
   channel: Channel,
   start: (message: Start) => Promise<GuestProcess>,
 ): Promise<void> {
@@ -72,7 +72,7 @@ async function processChannel(
   const code = await process.exit
   if (code === undefined)
     throw new AppError('unreachable', 'Cannot see the end of the command: the connection to the machine was lost')
-  log.debug('exec ended', { code })
+  log.debug('program ended', { code })
   await channel.control({ type: 'exit', code })
 }
 
