@@ -202,6 +202,26 @@ test(
   },
 )
 
+test(
+  'a directory is taken in as it is: the layout that umoci reads, and the root that it unpacks',
+  { skip },
+  async () => {
+    const [layout, root] = [join(folder, 'layout-again'), join(folder, 'bundle-again', 'rootfs')]
+    mkdirSync(layout)
+    run('tar', '-xf', await exported('oci', 'again.oci.tar'), '-C', layout)
+    run('umoci', 'unpack', '--image', `${layout}:1.2`, join(folder, 'bundle-again'))
+    const { id } = await bench.images.inspect(NAME)
+    const ofLayout = await cli('import', '-q', layout, 'example.org/layout:1')
+    assert.deepEqual([ofLayout.stdout.toString(), ofLayout.stderr, ofLayout.code], [`${id}\n`, '', 0])
+    assert.equal((await cli('import', '-q', root, 'example.org/root:1')).code, 0)
+    const { code, stderr } = await cli('image', 'export', '--format', 'dir', '-o', 'root-again', 'example.org/root:1')
+    assert.equal(code, 0, stderr)
+    assertTree(join(folder, 'root-again'))
+    const locked = await cli('kit', 'import-kernel', 'site', layout)
+    assert.deepEqual([locked.stderr, locked.code], [`bareboat: Cannot import "${layout}": it is a directory\n`, 2])
+  },
+)
+
 test('docker: skopeo copies it, with tag and the same config, and we take it in again', { skip }, async () => {
   const path = await exported('docker')
   const { id } = await bench.images.inspect(NAME)

@@ -19,6 +19,12 @@ export function packTar(dir: string, base: string, name: string | undefined, kee
   return Readable.from(output(argv, `Cannot pack "${base === '.' ? dir : `${dir}/${base}`}"`), { objectMode: false })
 }
 
+/** An archive of all that is in a directory, in the order of its names, with owners and extended attributes. */
+export function packDirectory(dir: string): Readable {
+  const argv = ['-c', '-f', '-', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--sort=name', '-C', dir, '.']
+  return Readable.from(output(argv, `Cannot pack "${dir}"`), { objectMode: false })
+}
+
 /**
  * Unpacks an archive as `plan` says.
  * @param keepOwner else everything belongs to the person copying
