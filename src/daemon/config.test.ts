@@ -36,6 +36,13 @@ test('readConfig: flags come before the environment, the environment before the 
     )
   }))
 
+test('readConfig: kernel parameters are separated by blanks, for commas are part of them', () => {
+  const { config, entries } = readConfig({ kernelParams: 'console=ttyS1,115200 quiet' }, undefined, env, 0)
+  assert.deepEqual(config.kernelParams, ['console=ttyS1,115200', 'quiet'])
+  assert.equal(entries.find(({ key }) => key === 'kernelParams')!.value, 'console=ttyS1,115200 quiet')
+  assert.deepEqual(readConfig({ kernelParams: '' }, undefined, env, 0).config.kernelParams, [])
+})
+
 test('readConfig: the token lies in the data directory unless it is named', () => {
   assert.equal(readConfig({ dataDir: '/srv/b' }, undefined, env, 1000).config.tokenFile, '/srv/b/api.token')
   assert.equal(readConfig({}, undefined, env, 0).config.dataDir, '/var/lib/bareboat')

@@ -13,8 +13,8 @@ import { defaultSocketPath, stateHome, type Environment } from '../model/paths.t
 interface Key {
   readonly env: string
   readonly means: string
-  /** `list`: a YAML sequence, or words separated by commas. */
-  readonly kind: 'text' | 'port' | 'count' | 'boolean' | 'list'
+  /** `list`: a YAML sequence, or words separated by commas; `words`: by blanks, as on a kernel's command line. */
+  readonly kind: 'text' | 'port' | 'count' | 'boolean' | 'list' | 'words'
 }
 
 /** Every key, as it is written in the file; flags are `--kebab-case`. */
@@ -90,7 +90,7 @@ export const KEYS = {
   },
   egress: { env: 'BAREBOAT_EGRESS', kind: 'text', means: 'unix socket of a forward proxy to registries' },
   debianMirror: { env: 'BAREBOAT_DEBIAN_MIRROR', kind: 'text', means: 'Debian archive that kits are built from' },
-  kernelParams: { env: 'BAREBOAT_KERNEL_PARAMS', kind: 'list', means: 'kernel parameters of every boot' },
+  kernelParams: { env: 'BAREBOAT_KERNEL_PARAMS', kind: 'words', means: 'kernel parameters of every boot' },
   consoleRecord: {
     env: 'BAREBOAT_CONSOLE_RECORD',
     kind: 'text',
@@ -115,7 +115,7 @@ type ValueOf<K extends Key['kind']> = K extends 'port' | 'count'
   ? number
   : K extends 'boolean'
     ? boolean
-    : K extends 'list'
+    : K extends 'list' | 'words'
       ? readonly string[]
       : string
 export type Config = { readonly [K in ConfigKey]: ValueOf<(typeof KEYS)[K]['kind']> }
@@ -157,7 +157,8 @@ export function readConfig(
     const [origin, raw] = given.find(([, value]) => value !== undefined) ?? (['default', undefined] as const)
     const value = origin === 'default' ? dependent(name, values, defaults) : parseValue(name, key, raw)
     values[name] = value
-    entries.push({ key: name, value: Array.isArray(value) ? value.join(',') : String(value), origin })
+    const shown = Array.isArray(value) ? value.join(key.kind === 'words' ? ' ' : ',') : String(value)
+    entries.push({ key: name, value: shown, origin })
   }
   const config = Object.freeze(values) as Config
   if (!LOG_LEVELS.includes(config.logLevel)) throw wrong('logLevel', config.logLevel, LOG_LEVELS.join(', '))
@@ -233,9 +234,10 @@ function readFile(path: string): Record<string, unknown> {
 }
 
 function parseValue(name: string, key: Key, raw: unknown): unknown {
-  if (key.kind === 'list') {
+  if (key.kind === 'list' || key.kind === 'words') {
     if (Array.isArray(raw) && raw.every((item) => typeof item === 'string')) return raw
-    if (typeof raw === 'string') return raw === '' ? [] : raw.split(',').map((item) => item.trim())
+    if (raw === '') return []
+    if (typeof raw === 'string') return raw.trim().split(key.kind === 'words' ? /\s+/ : /\s*,\s*/)
     throw wrong(name, raw, 'a list')
   }
   if (key.kind === 'boolean') {
