@@ -266,44 +266,47 @@ suite('containers', { skip, concurrency: 2, timeout: 900_000 }, () => {
         assert.equal(ran.code, 0)
       })
 
-      test('run -i: what stdin holds arrives, and its end', async () => {
-        const blob = randomBytes(1 << 20)
-        await freeMachine()
-        const ran = await site.run(run('-q', '-i', '--rm', busybox, 'cat'), { input: blob })
-        assert.equal(ran.code, 0, ran.stderr)
-        assert.equal(sha256(ran.bytes), sha256(blob))
-      })
+      // Nothing in these is of the firmware: on the machine that starts sooner.
+      if (firmware === 'BIOS') {
+        test('run -i: what stdin holds arrives, and its end', async () => {
+          const blob = randomBytes(1 << 20)
+          await freeMachine()
+          const ran = await site.run(run('-q', '-i', '--rm', busybox, 'cat'), { input: blob })
+          assert.equal(ran.code, 0, ran.stderr)
+          assert.equal(sha256(ran.bytes), sha256(blob))
+        })
 
-      test('run -it: a terminal', async () => {
-        await freeMachine()
-        const running = site.start(
-          run('-q', '-it', '--rm', busybox, 'tty; stty -echo; read -r line; echo "<$line>"; exit 9'),
-          {
-            isOpen: true,
-            around: aroundTerminal,
-          },
-        )
-        await running.until(/\/dev\/\S+/)
-        await poll(
-          () => {
-            running.write('typed\n')
-            return /<typed>/.test(running.stdout()) || undefined
-          },
-          { everyMs: 1000, deadlineMs: 20_000 },
-        )
-        const { code, stdout } = await running.done
-        assert.match(stdout, /<typed>\r+\n/)
-        assert.equal(code, 9)
-      })
+        test('run -it: a terminal', async () => {
+          await freeMachine()
+          const running = site.start(
+            run('-q', '-it', '--rm', busybox, 'tty; stty -echo; read -r line; echo "<$line>"; exit 9'),
+            {
+              isOpen: true,
+              around: aroundTerminal,
+            },
+          )
+          await running.until(/\/dev\/\S+/)
+          await poll(
+            () => {
+              running.write('typed\n')
+              return /<typed>/.test(running.stdout()) || undefined
+            },
+            { everyMs: 1000, deadlineMs: 20_000 },
+          )
+          const { code, stdout } = await running.done
+          assert.match(stdout, /<typed>\r+\n/)
+          assert.equal(code, 9)
+        })
 
-      test('--restart on-failure:1 boots it once more, and no more', async () => {
-        await freeMachine()
-        const id = await site.ok(run('-d', '--restart', 'on-failure:1', busybox, 'echo try; exit 3'))
-        const { exitCode, restartCount } = await site.untilState(id, ['exited', 'failed'])
-        assert.deepEqual([exitCode, restartCount], [3, 1])
-        assert.equal((await site.run(['logs', id])).stdout, 'try\ntry\n')
-        assert.ok(await isOff())
-      })
+        test('--restart on-failure:1 boots it once more, and no more', async () => {
+          await freeMachine()
+          const id = await site.ok(run('-d', '--restart', 'on-failure:1', busybox, 'echo try; exit 3'))
+          const { exitCode, restartCount } = await site.untilState(id, ['exited', 'failed'])
+          assert.deepEqual([exitCode, restartCount], [3, 1])
+          assert.equal((await site.run(['logs', id])).stdout, 'try\ntry\n')
+          assert.ok(await isOff())
+        })
+      }
 
       /** Notes how long each stage of a boot took, for the end of the file. */
       async function tellTimes(id: string): Promise<void> {

