@@ -56,7 +56,9 @@ function maskHttp(exchange: HttpStep, mask: (text: string) => string): HttpStep 
       Object.entries(all).map(([name, value]) => [
         name,
         // A session is known by its path, and some BMCs name it by its token.
-        SECRET_HEADERS.has(name.toLowerCase()) ? MASK : mask(value).replace(/(\/Sessions\/)[^/?]+/i, `$1${MASK}`),
+        SECRET_HEADERS.has(name.toLowerCase())
+          ? maskedHeader(name, value)
+          : mask(value).replace(/(\/Sessions\/)[^/?]+/i, `$1${MASK}`),
       ]),
     )
   const body = (text: string) => mask(text.replaceAll(SECRET_FIELDS, (_all, field: string) => `${field}"${MASK}"`))
@@ -69,6 +71,12 @@ function maskHttp(exchange: HttpStep, mask: (text: string) => string): HttpStep 
     ...(exchange.answer === undefined ? {} : { answer: body(exchange.answer) }),
     ...(exchange.error ? { error: { ...exchange.error, message: mask(exchange.error.message) } } : {}),
   }
+}
+
+/** By which scheme a service lets in is no secret, and what a driver does comes of it. */
+function maskedHeader(name: string, value: string): string {
+  const scheme = name.toLowerCase() === 'www-authenticate' ? /^[a-z]{1,16}(?= )/i.exec(value)?.[0] : undefined
+  return scheme === undefined ? MASK : `${scheme} ${MASK}`
 }
 
 function formsOf(secret: string): string[] {

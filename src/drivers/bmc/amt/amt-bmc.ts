@@ -7,7 +7,7 @@ import { POWER_PATIENCE, setPower, shownState, type PowerPatience, type PowerWir
 import type { Trust } from '../trust.ts'
 import { Turns } from '../turns.ts'
 import { hostPort, parseUserAtHost, splitTrust, type UserAtHost } from '../user-at-host.ts'
-import { NoAnswer, type WebObserver } from '../web.ts'
+import { NoAnswer, type WebObserver, type WebPlay } from '../web.ts'
 import { setAmtBoot } from './boot-override.ts'
 import { createWsmanClient, type WsmanClient } from './wsman-client.ts'
 
@@ -34,6 +34,7 @@ export interface AmtBmcOptions {
   /** How many operations may wait for this BMC; default 16. */
   readonly maxWaiting?: number
   readonly observe?: WebObserver | undefined
+  readonly play?: WebPlay | undefined
 }
 
 /** "amt-soap-http" and "amt-soap-https" of IANA's registry. */
@@ -74,6 +75,7 @@ export function createAmtBmc({ host, isTls = false, user, password, ...options }
     log,
     trust: options.trust,
     observe: options.observe,
+    play: options.play,
     timeoutMs: options.timeoutMs ?? 10_000,
     busyMs: options.busyMs ?? 250,
   })

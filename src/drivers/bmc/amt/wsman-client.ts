@@ -13,7 +13,7 @@ import {
 import type { XmlElement } from '../../../wire/wsman/xml.ts'
 import { parseReturnValue, RETURN_VALUES } from '../../../wire/wsman/amt.ts'
 import type { Trust } from '../trust.ts'
-import { isBroken, openWeb, type WebAnswer, type WebObserver } from '../web.ts'
+import { isBroken, openWeb, type WebAnswer, type WebObserver, type WebPlay } from '../web.ts'
 import { createDigestSession } from './digest-session.ts'
 
 export interface WsmanClientOptions {
@@ -23,6 +23,7 @@ export interface WsmanClientOptions {
   readonly password: string
   readonly trust?: Trust | undefined
   readonly observe?: WebObserver | undefined
+  readonly play?: WebPlay | undefined
   readonly log: Log
   readonly timeoutMs: number
   /** The first pause before a busy AMT is asked again, milliseconds. */
@@ -52,8 +53,8 @@ const RETURNS_UNSUPPORTED = new Set([1, 4098])
  * done, and NoAnswer or WireError when an answer did not come or cannot be read, so that it may have been done.
  */
 export function createWsmanClient({ origin, address, user, password, log, busyMs, ...options }: WsmanClientOptions) {
-  const { timeoutMs, trust, observe } = options
-  const web = openWeb({ origin, peer: `AMT "${address}"`, timeoutMs, trust, observe, plainScheme: 'amt://' })
+  const { timeoutMs, trust, observe, play } = options
+  const web = openWeb({ origin, peer: `AMT "${address}"`, timeoutMs, trust, observe, play, plainScheme: 'amt://' })
   const digest = createDigestSession(user, password)
   let messages = 0
 

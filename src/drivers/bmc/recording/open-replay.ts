@@ -4,6 +4,7 @@ import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
 import type { Exchanged, Recording } from '../../../formats/bmc-recording/recording.ts'
 import type { BmcPort, BmcTap } from '../../../services/power/power-port.ts'
+import { createAmtBmc } from '../amt/amt-bmc.ts'
 import { createHttpBmc } from '../http/http-bmc.ts'
 import { createIpmiBmc } from '../ipmi/ipmi-bmc.ts'
 import { createPikvmBmc } from '../pikvm/pikvm-bmc.ts'
@@ -12,6 +13,7 @@ import { POWER_PATIENCE, type PowerPatience } from '../set-power.ts'
 import { observeAs } from './http-tap.ts'
 import { replayHttp } from './replay-http.ts'
 import { replaySessions } from './replay-ipmi.ts'
+import { replayWsman } from './replay-wsman.ts'
 
 const HOST = 'recording.invalid'
 /** A deadline of a minute is over in 3 s. */
@@ -57,10 +59,13 @@ export function openReplay({ header, exchanges }: Recording, tap: BmcTap, log: L
     case 'http':
     case 'https':
       return createHttpBmc({ ...web, url: baseOf(header.protocol, exchanges) })
+    case 'amt':
+    case 'amts':
+      return createAmtBmc({ ...web, play: replayWsman(exchanges), host: HOST, user, password, busyMs: 250 / HURRY })
     default:
       throw new AppError(
         'unsupported',
-        `Cannot replay a recording of "${header.protocol}": what can be played is ipmi, redfish, pikvm and the HTTP power API`,
+        `Cannot replay a recording of "${header.protocol}": this version plays ipmi, redfish, amt, pikvm and the HTTP power API`,
       )
   }
 }

@@ -1,7 +1,7 @@
 /** A service over HTTP that is played from a recording. */
 import { AppError, ERROR_CODES, type ErrorCode } from '../../../base/errors.ts'
-import type { Exchanged } from '../../../formats/bmc-recording/recording.ts'
-import { NoAnswer, type WebPlay } from '../web.ts'
+import type { Exchanged, HttpStep } from '../../../formats/bmc-recording/recording.ts'
+import { NoAnswer, type WebAnswer, type WebPlay } from '../web.ts'
 import { createScript } from './script.ts'
 
 /** Redfish's sessions, which a driver opens and closes when it likes; one's own path is masked. */
@@ -20,15 +20,19 @@ export function replayHttp(exchanges: readonly Exchanged[]): WebPlay {
     if (method === 'DELETE' && SESSIONS.test(path)) return { status: 204, headers: {}, bytes: new Uint8Array() }
     const text = body instanceof Uint8Array ? new TextDecoder().decode(body) : ''
     const asked = { is: 'http', ms: 0, tookMs: 0, method, path, headers: {}, body: text } as const
-    const { status, answerHeaders = {}, answer = '', error } = script.next(asked)
-    if (status === undefined) throw lost(error)
-    // It was unpacked before it was recorded.
-    const { 'content-encoding': _packed, ...headers } = answerHeaders
-    return {
-      status,
-      headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value]])),
-      bytes: new TextEncoder().encode(answer),
-    }
+    return playedAnswer(script.next(asked))
+  }
+}
+
+/** @throws {AppError} where no answer came */
+export function playedAnswer({ status, answerHeaders = {}, answer = '', error }: HttpStep): WebAnswer {
+  if (status === undefined) throw lost(error)
+  // It was unpacked before it was recorded.
+  const { 'content-encoding': _packed, ...headers } = answerHeaders
+  return {
+    status,
+    headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value]])),
+    bytes: new TextEncoder().encode(answer),
   }
 }
 
