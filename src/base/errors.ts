@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   not_found: { http: 404, exit: 4, means: 'there is no such thing' },
   conflict: { http: 409, exit: 5, means: 'the state that it is in now does not allow this' },
   exhausted: { http: 409, exit: 5, means: 'no free machine, address or space is left' },
+  busy: { http: 429, exit: 5, means: 'more is asked of it than it does at a time; a little later it will do it' },
   unreachable: { http: 502, exit: 6, means: 'a peer does not answer or cannot be reached' },
   bad_peer: { http: 502, exit: 6, means: 'a peer answered with something that it must not send' },
   timeout: { http: 504, exit: 7, means: 'it was not done by its deadline' },

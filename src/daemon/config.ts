@@ -91,6 +91,11 @@ export const KEYS = {
   egress: { env: 'BAREBOAT_EGRESS', kind: 'text', means: 'unix socket of a forward proxy to registries' },
   debianMirror: { env: 'BAREBOAT_DEBIAN_MIRROR', kind: 'text', means: 'Debian archive that kits are built from' },
   kernelParams: { env: 'BAREBOAT_KERNEL_PARAMS', kind: 'words', means: 'kernel parameters of every boot' },
+  powerPaceSeconds: {
+    env: 'BAREBOAT_POWER_PACE_SECONDS',
+    kind: 'count',
+    means: 'of power commands to one machine, after four at once, one in so many seconds; 0: as they come',
+  },
   consoleRecord: {
     env: 'BAREBOAT_CONSOLE_RECORD',
     kind: 'text',
@@ -200,6 +205,7 @@ function defaultsFor(env: Environment, uid: number): Config {
     egress: '',
     debianMirror: 'http://deb.debian.org/debian',
     kernelParams: ['console=tty0', 'console=ttyS0,115200', 'quiet'],
+    powerPaceSeconds: 5,
     consoleRecord: 'powered',
     consoleFileMib: 8,
     consoleFiles: 4,

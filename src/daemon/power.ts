@@ -10,6 +10,7 @@ import type { EventBus } from '../services/ports.ts'
 import { createBmcRecordings } from '../services/power/bmc-recordings.ts'
 import type { IntentStore, SystemPort } from '../services/power/ports.ts'
 import type { BmcTap } from '../services/power/power-port.ts'
+import { createPacer } from '../services/power/pace.ts'
 import { createPower } from '../services/power/power.ts'
 import type { Config } from './config.ts'
 import { createConsoleRecording, type ConsoleRecord } from './console-recording.ts'
@@ -17,6 +18,9 @@ import { VERSION } from './version.ts'
 
 /** Sessions with BMCs, consoles among them, each a socket; whoever needs one more waits for the one that was idle longest. */
 const MAX_BMC_SESSIONS = 1024
+
+/** Off, on, off and on again is what a person may want in a hurry; beyond 80 s nobody waits for a command. */
+const PACE = { atOnce: 4, maxWaiting: 16 }
 
 export interface PowerServicesDeps {
   readonly config: Config
@@ -53,6 +57,9 @@ export async function openPower({ config, log, now, events, intents, machines, l
       passwordOf: machines.bmcPassword,
       system,
       openBmc: open,
+      ...(config.powerPaceSeconds === 0
+        ? {}
+        : { pacer: createPacer({ ...PACE, everyMs: config.powerPaceSeconds * 1000 }) }),
     }),
   )
   const bmcRecordings = createBmcRecordings({

@@ -15,14 +15,14 @@ export class Turns {
 
   /**
    * Runs `work` after all that was asked before. An aborted signal takes it out of the queue at once.
-   * @throws {AppError} `exhausted` when `maxWaiting` wait already
+   * @throws {AppError} `busy` when `maxWaiting` wait already
    */
   async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted()
     if (this.#isClosed) throw new AppError('interrupted', `Cannot ask BMC "${this.#address}": it is being closed`)
     if (this.#waiting >= this.#maxWaiting)
       throw new AppError(
-        'exhausted',
+        'busy',
         `Cannot ask BMC "${this.#address}": ${this.#waiting} commands wait for it already; try later`,
       )
     this.#waiting++

@@ -19,6 +19,9 @@ export function newRouter(): OpenAPIHono {
 }
 
 /** An error as it goes to the client; what is not an AppError is our bug and stays in the log. */
+/** What is busy does one thing in this time, more or less (services/power/pace.ts). */
+const RETRY_AFTER_SECONDS = '5'
+
 export function errorBodyOf(error: unknown): ErrorBody {
   if (error instanceof AppError) return { error: { code: error.code, message: explain(error) } }
   return { error: { code: 'internal', message: 'internal error; the log of the server has it' } }
@@ -26,8 +29,10 @@ export function errorBodyOf(error: unknown): ErrorBody {
 
 export function errorResponse(error: unknown): Response {
   const body = errorBodyOf(error)
+  const { http } = ERROR_CODES[body.error.code]
   return Response.json(body, {
-    status: ERROR_CODES[body.error.code].http === 499 ? 400 : ERROR_CODES[body.error.code].http,
+    status: http === 499 ? 400 : http,
+    ...(body.error.code === 'busy' ? { headers: { 'retry-after': RETRY_AFTER_SECONDS } } : {}),
   })
 }
 

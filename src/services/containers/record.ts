@@ -1,5 +1,5 @@
 /** Questions about a container's record, pure. */
-import { AppError } from '../../base/errors.ts'
+import { AppError, type ErrorCode } from '../../base/errors.ts'
 import { LIVE, type Container } from '../../model/container.ts'
 import { isBefore, STAGES, stageAfter } from '../../model/stage.ts'
 import type { ContainerPatch } from './ports.ts'
@@ -23,9 +23,11 @@ export function isComingUpOrRunning(container: Container): boolean {
   return isLive(container) && container.state !== 'stopping'
 }
 
+const OURS: ReadonlySet<ErrorCode> = new Set(['exhausted', 'busy', 'internal'])
+
 /** A failure of our own side that may pass (a disk that is full, a queue that is), or a bug: nothing that a machine did. */
 export function isOurs(error: unknown): boolean {
-  return !(error instanceof AppError) || error.code === 'exhausted' || error.code === 'internal'
+  return !(error instanceof AppError) || OURS.has(error.code)
 }
 
 /** What a container was about to reach when it failed, for people. */

@@ -41,7 +41,7 @@ export interface BootOverride {
 
 /**
  * One BMC. Operations on it are done one after the other, in the order in which they were asked; a queue that is full refuses
- * with AppError `exhausted`. All of them throw AppError: `unreachable` (no answer), `unauthorized` (user or password),
+ * with AppError `busy`. All of them throw AppError: `unreachable` (no answer), `unauthorized` (user or password),
  * `unsupported`, `bad_peer` (an answer that it must not give), `timeout`. An aborted signal rejects with the signal's reason.
  */
 export interface BmcPort extends AsyncDisposable {

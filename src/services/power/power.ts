@@ -11,6 +11,7 @@ import { AppError, explain } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { EventBus } from '../ports.ts'
 import type { StoredMachine } from '../machines/ports.ts'
+import type { Pacer } from './pace.ts'
 import type { BmcHardware, BmcPort, BmcTap, BootOverride, PowerAction, PowerState } from './power-port.ts'
 import type { IntentStore, PowerIntent, PowerRecording, SystemPort } from './ports.ts'
 import { createUnseenPower } from './unseen.ts'
@@ -26,6 +27,8 @@ export interface PowerDeps {
   readonly now: Now
   /** Undefined: nothing is recorded. */
   readonly recording?: PowerRecording
+  /** Undefined: commands are sent as they come. */
+  readonly pacer?: Pacer
   /** How long a BMC may take to show the effect of a command that it took, milliseconds. */
   readonly settleMs?: number
   /** How long a BMC may take to say its state, milliseconds; default 15 s. */
@@ -51,7 +54,7 @@ const SETTLE_MS = 15_000
 const SETTLE_POLL_MS = 500
 
 export function createPower(deps: PowerDeps) {
-  const { log, intents, events, openBmc, passwordOf, now, recording } = deps
+  const { log, intents, events, openBmc, passwordOf, now, recording, pacer } = deps
   const { settleMs = SETTLE_MS, statusDeadlineMs = STATUS_DEADLINE_MS } = deps
   const unseen = createUnseenPower({ ...deps.unseen, system: deps.system, now })
   const ports = new Map<string, { readonly key: string; readonly port: BmcPort }>()
@@ -118,7 +121,7 @@ export function createPower(deps: PowerDeps) {
     /**
      * Brings a machine into a state and returns when that was observed; what wakes a machine is sent, and seen by its boot.
      * @param options.unknownIsOff a machine of which nothing can be seen, and that no BMC can switch off, counts as off
-     * @throws {AppError} timeout when it was not observed in time; unreachable, unauthorized, unsupported
+     * @throws {AppError} timeout when it was not observed in time; unreachable, unauthorized, unsupported; busy when too many commands wait
      */
     async set(
       machine: StoredMachine,
@@ -134,6 +137,7 @@ export function createPower(deps: PowerDeps) {
           'unsupported',
           `Cannot ${action} "${machine.name}": its BMC can only ${[...port.can].join(', ')}`,
         )
+      await pacer?.take(machine, signal)
       const deadline = within(isBySystem ? SYSTEM_OFF_DEADLINE_MS : ACTION_DEADLINE_MS, signal)
       await settle(machine, port, deadline)
       const intent = await intents.begin({ machineId: machine.id, action, ...(containerId ? { containerId } : {}) })
@@ -226,6 +230,7 @@ export function createPower(deps: PowerDeps) {
       const known = ports.get(machineId)
       ports.delete(machineId)
       unseen.forget(machineId)
+      pacer?.forget(machineId)
       unsettled.delete(machineId)
       await known?.port[Symbol.asyncDispose]()
     },
