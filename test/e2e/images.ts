@@ -63,11 +63,17 @@ export function foreignImage(): MadeImage {
   return { ...busyboxImage(), platform: 'linux/arm64' }
 }
 
-/** Prints all that matters of each path below the working directory. The same on a machine and on what umoci unpacked. */
-export const DESCRIBE_TREE = `find . | sort | while read -r path; do
-  if [ -d "$path" ] && [ ! -L "$path" ]; then stat -c '%n %F %a %u:%g %Y' "$path"; continue; fi
-  stat -c '%n %F %a %u:%g %s %Y links=%h' "$path"
-  if [ -L "$path" ]; then readlink "$path"; elif [ -f "$path" ]; then md5sum <"$path"; fi
+/**
+ * Prints all that matters of each path below the working directory, and what cannot be looked at. The same on a machine and on what
+ * umoci unpacked.
+ */
+export const DESCRIBE_TREE = `exec 2>&1; find . | sort | while read -r path; do
+  kind=$(stat -c %F "$path")
+  case $kind in
+    directory) stat -c '%n %F %a %u:%g %Y' "$path"; continue ;;
+    *) stat -c '%n %F %a %u:%g %s %Y links=%h' "$path" ;;
+  esac
+  case $kind in symbolic*) readlink "$path" ;; regular*) md5sum <"$path" ;; esac
 done`
 
 /** Layers that take away, replace, hide and link what lower ones brought; all below /tree. */
