@@ -13,7 +13,7 @@ import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 
 const IMAGE = 'localhost/large:1'
 /** Reads file after file of the image, and says what it read. */
-const READ_MANY = `cd /big; for f in 0*; do md5sum $f || exit 9; done`
+const READ_MANY = `cd /big; for f in 0[1-4]; do md5sum $f || exit 9; done`
 
 const AWAY_S = 60
 
@@ -68,7 +68,7 @@ suite('lazy roots', { skip, timeout: 1_200_000 }, () => {
       const sums = (await site.ok(['logs', name])).split('\n').map((line) => line.split('  '))
       assert.deepEqual(
         sums,
-        LARGE_FILES.slice(0, 9).map(({ name: file, md5 }) => [md5, file]),
+        LARGE_FILES.slice(0, 4).map(({ name: file, md5 }) => [md5, file]),
       )
       assert.doesNotMatch(await site.ok(['logs', '--console', name]), /I\/O error|EXT4-fs error|erofs: .*error/i)
       await site.ok(['rm', name])

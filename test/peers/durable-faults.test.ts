@@ -29,10 +29,11 @@ interface Life {
   readonly stderr: string
 }
 
-/** Lives with one fault each, some at once. @param faults as strace's `-e inject=` takes them */
+/** Lives with one fault each, some at once. @param faults as strace's `-e inject=` takes them  @param rounds of a life */
 async function liveWith(
   t: TestContext,
   faults: readonly string[],
+  rounds: number,
   look: (fault: string, life: Life) => Promise<void>,
 ): Promise<void> {
   const scratch = mkdtempSync(join(FAST, 'bareboat-faults-'))
@@ -43,20 +44,20 @@ async function liveWith(
     Array.from({ length: availableParallelism() }, async () => {
       for (const fault of next) {
         const folder = mkdtempSync(join(scratch, 'life-'))
-        await look(fault, await live(folder, layout, fault))
+        await look(fault, await live(folder, layout, fault, rounds))
         rmSync(folder, { recursive: true })
       }
     }),
   )
 }
 
-function live(folder: string, layout: string, fault: string): Promise<Life> {
+function live(folder: string, layout: string, fault: string, rounds: number): Promise<Life> {
   const [log, root] = [join(folder, 'calls'), join(folder, 'root')]
   mkdirSync(root)
   // With its filter of calls strace injects errors, but no signals; and who is killed is not played back.
   const killing = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${SYNCS}`] as const
   const [strace, ...how] = fault.includes('signal=') ? killing : recorder(log)
-  const words = [...how, '-e', `inject=${fault}`, process.execPath, WORKLOAD, root, layout]
+  const words = [...how, '-e', `inject=${fault}`, process.execPath, WORKLOAD, root, layout, String(rounds)]
   const child = spawn(strace, words, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000, killSignal: 'SIGKILL' })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()))
@@ -94,7 +95,7 @@ test('P2: after a sync that fails nothing is acknowledged that is not on the dis
     `${SYNCS}:error=EIO:when=${n}`,
     ...(n % 5 === 0 ? [`${SYNCS}:error=ENOSPC:when=${n}`] : []),
   ])
-  await liveWith(t, faults, async (fault, life) => {
+  await liveWith(t, faults, 3, async (fault, life) => {
     assert.ok(wasInjected(life), fault)
     if (life.status !== 0) ended++
     await checkDisk(fault, life)
@@ -107,7 +108,7 @@ test('P2: after a sync that fails nothing is acknowledged that is not on the dis
 test('P2: writes that find the disk full are refused, and those after them go on', needs, async (t) => {
   let [refused, acknowledged] = [0, 0]
   const faults = upTo(12).map((n) => `pwrite64:error=ENOSPC:when=${n * 80}..${n * 80 + 15}`)
-  await liveWith(t, faults, async (fault, life) => {
+  await liveWith(t, faults, 4, async (fault, life) => {
     assert.ok(wasInjected(life), fault)
     if (/the disk is full|no space is left/.test(life.stderr)) refused++
     acknowledged += readAcknowledged(life.stdout).length
@@ -120,7 +121,7 @@ test('P2: writes that find the disk full are refused, and those after them go on
 test('P3: a process that is killed at any sync leaves what the next one goes on from', needs, async (t) => {
   let killed = 0
   const faults = upTo(100).map((n) => `${SYNCS}:signal=KILL:when=${n}`)
-  await liveWith(t, faults, async (fault, life) => {
+  await liveWith(t, faults, 4, async (fault, life) => {
     if (life.status !== 0) killed++
     await checkFolder(life.folder, readAcknowledged(life.stdout), fault)
   })

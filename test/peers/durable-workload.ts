@@ -1,6 +1,6 @@
 /**
  * A short life of the daemon's stores and services, in a process of its own that can be killed or lied to by its disk: machines are added,
- * containers run on them to their end, addresses are leased, an image is imported. `durable-workload.ts DIRECTORY LAYOUT`.
+ * containers run on them to their end, addresses are leased, an image is imported. `durable-workload.ts DIRECTORY LAYOUT [ROUNDS]`.
  *
  * What is acknowledged to somebody outside is a line of JSON on stdout, at the moment when it is. Ends with 3 when a database is broken.
  */
@@ -34,13 +34,13 @@ export const OUTPUT = 'one line of output\n'
 const ROUNDS = 4
 const NOWHERE = '0.0.0.0'
 
-if (import.meta.main) await live(process.argv[2]!, process.argv[3]!)
+if (import.meta.main) await live(process.argv[2]!, process.argv[3]!, Number(process.argv[4] ?? ROUNDS))
 
 function acknowledge(said: Acknowledged): void {
   writeSync(1, `${JSON.stringify(said)}\n`)
 }
 
-async function live(folder: string, layout: string): Promise<void> {
+async function live(folder: string, layout: string, rounds: number): Promise<void> {
   const world = new World()
   await using stack = new AsyncDisposableStack()
   stack.defer(() => world.end())
@@ -52,7 +52,7 @@ async function live(folder: string, layout: string): Promise<void> {
       process.exit(3)
     })
   await using dhcp = await startDhcp(createLeaseStore(leases))
-  for (let round = 1; round <= ROUNDS; round++) {
+  for (let round = 1; round <= rounds; round++) {
     const mac = `52:54:00:00:00:0${round}`
     const machine = world.machine(mac, `10.0.0.${round}`, { exitCode: round, output: OUTPUT })
     const portOf = machine.port.bind(machine)
