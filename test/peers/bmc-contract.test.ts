@@ -144,9 +144,7 @@ for (const { name, needs, ...make } of subjects)
       await using it = await make.open()
       const all = await Promise.allSettled(Array.from({ length: 40 }, () => it.bmc.status()))
       const refused = all.filter((r) => r.status === 'rejected')
-      assert.ok(
-        refused.length > 0 && refused.every((r) => r.reason instanceof AppError && r.reason.code === 'busy'),
-      )
+      assert.ok(refused.length > 0 && refused.every((r) => r.reason instanceof AppError && r.reason.code === 'busy'))
       await assert.rejects(it.bmc.status(AbortSignal.abort(new Error('enough'))), /enough/)
     })
 

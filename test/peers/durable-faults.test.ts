@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,21 +52,46 @@ async function liveWith(
   )
 }
 
-function live(folder: string, layout: string, fault: string, rounds: number): Promise<Life> {
+async function live(folder: string, layout: string, fault: string, rounds: number): Promise<Life> {
   const [log, root] = [join(folder, 'calls'), join(folder, 'root')]
   mkdirSync(root)
-  // With its filter of calls strace injects errors, but no signals; and who is killed is not played back.
-  const killing = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${SYNCS}`] as const
-  const [strace, ...how] = fault.includes('signal=') ? killing : recorder(log)
-  const words = [...how, '-e', `inject=${fault}`, process.execPath, WORKLOAD, root, layout, String(rounds)]
-  const child = spawn(strace, words, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000, killSignal: 'SIGKILL' })
+  const words = [process.execPath, WORKLOAD, root, layout, String(rounds)]
+  const isKilled = fault.includes('signal=')
+  const [program, ...argv] = isKilled ? [...words, 'wait'] : [...recorder(log), '-e', `inject=${fault}`, ...words]
+  const child = spawn(program!, argv, { stdio: 'pipe', timeout: 60_000, killSignal: 'SIGKILL' })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()))
   child.stderr.on('data', (bytes: Buffer) => (stderr += bytes.toString()))
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject)
-    child.once('close', (status) => resolve({ folder: root, log, status, stdout, stderr }))
+    child.once('close', resolve)
   })
+  if (isKilled) {
+    await once(child.stderr, 'data')
+    await attach(child.pid!, fault)
+    child.stdin.end('!')
+  }
+  return { folder: root, log, status: await ended, stdout, stderr }
+}
+
+/**
+ * With its filter of calls strace injects errors, but no signals; without it each call stops, and those of a start are many: it comes
+ * when the program is loaded, and ends with it.
+ */
+async function attach(pid: number, fault: string): Promise<void> {
+  const how = ['-f', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${SYNCS}`, '-e', `inject=${fault}`]
+  const strace = spawn('strace', how, { stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  // Read to its end: it also tells of threads that come, and must not wait for a reader.
+  const isAttached = new Promise<boolean>((resolve, reject) => {
+    strace.stderr.on('data', (bytes: Buffer) => {
+      if (said.length < 4096) said += bytes.toString()
+      if (said.includes(' attached')) resolve(true)
+    })
+    strace.once('error', reject)
+    strace.once('close', () => resolve(false))
+  })
+  assert.ok(await isAttached, said)
 }
 
 /** What was acknowledged is on the disk, even if nothing is that no sync has confirmed. */

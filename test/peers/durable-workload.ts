@@ -1,10 +1,11 @@
 /**
  * A short life of the daemon's stores and services, in a process of its own that can be killed or lied to by its disk: machines are added,
- * containers run on them to their end, addresses are leased, an image is imported. `durable-workload.ts DIRECTORY LAYOUT [ROUNDS]`.
+ * containers run on them to their end, addresses are leased, an image is imported. `durable-workload.ts DIRECTORY LAYOUT [ROUNDS [wait]]`;
+ * with `wait` it says that it is ready and begins at a byte on stdin.
  *
  * What is acknowledged to somebody outside is a line of JSON on stdout, at the moment when it is. Ends with 3 when a database is broken.
  */
-import { writeSync } from 'node:fs'
+import { readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { explain } from '../../src/base/errors.ts'
 import { quietLog } from '../../src/base/log.ts'
@@ -28,13 +29,21 @@ export type Acknowledged =
   | { readonly what: 'lease'; readonly mac: string; readonly address: string }
   | { readonly what: 'image'; readonly id: string }
 
+export const READY = 'ready\n'
 export const OUTPUT = 'one line of output\n'
 
 /** The rounds of a whole life; more than 100 syncs of the main thread. */
 const ROUNDS = 4
 const NOWHERE = '0.0.0.0'
 
-if (import.meta.main) await live(process.argv[2]!, process.argv[3]!, Number(process.argv[4] ?? ROUNDS))
+if (import.meta.main) {
+  const [folder, layout, rounds = ROUNDS, wait] = process.argv.slice(2)
+  if (wait !== undefined) {
+    writeSync(2, READY)
+    readSync(0, Buffer.alloc(1))
+  }
+  await live(folder!, layout!, Number(rounds))
+}
 
 function acknowledge(said: Acknowledged): void {
   writeSync(1, `${JSON.stringify(said)}\n`)
