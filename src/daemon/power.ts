@@ -12,6 +12,7 @@ import type { IntentStore, SystemPort } from '../services/power/ports.ts'
 import type { BmcTap } from '../services/power/power-port.ts'
 import { createPacer } from '../services/power/pace.ts'
 import { createPower } from '../services/power/power.ts'
+import { createStagger } from '../services/power/stagger.ts'
 import type { Config } from './config.ts'
 import { createConsoleRecording, type ConsoleRecord } from './console-recording.ts'
 import { VERSION } from './version.ts'
@@ -57,6 +58,7 @@ export async function openPower({ config, log, now, events, intents, machines, l
       passwordOf: machines.bmcPassword,
       system,
       openBmc: open,
+      stagger: createStagger(),
       ...(config.powerPaceSeconds === 0
         ? {}
         : { pacer: createPacer({ ...PACE, everyMs: config.powerPaceSeconds * 1000 }) }),

@@ -14,6 +14,7 @@ import type { StoredMachine } from '../machines/ports.ts'
 import type { Pacer } from './pace.ts'
 import type { BmcHardware, BmcPort, BmcTap, BootOverride, PowerAction, PowerState } from './power-port.ts'
 import type { IntentStore, PowerIntent, PowerRecording, SystemPort } from './ports.ts'
+import type { Stagger } from './stagger.ts'
 import { createUnseenPower } from './unseen.ts'
 
 export interface PowerDeps {
@@ -29,6 +30,8 @@ export interface PowerDeps {
   readonly recording?: PowerRecording
   /** Undefined: commands are sent as they come. */
   readonly pacer?: Pacer
+  /** Undefined: machines of one cabinet are switched on at once. */
+  readonly stagger?: Stagger
   /** How long a BMC may take to show the effect of a command that it took, milliseconds. */
   readonly settleMs?: number
   /** How long a BMC may take to say its state, milliseconds; default 15 s. */
@@ -54,7 +57,7 @@ const SETTLE_MS = 15_000
 const SETTLE_POLL_MS = 500
 
 export function createPower(deps: PowerDeps) {
-  const { log, intents, events, openBmc, passwordOf, now, recording, pacer } = deps
+  const { log, intents, events, openBmc, passwordOf, now, recording, pacer, stagger } = deps
   const { settleMs = SETTLE_MS, statusDeadlineMs = STATUS_DEADLINE_MS } = deps
   const unseen = createUnseenPower({ ...deps.unseen, system: deps.system, now })
   const ports = new Map<string, { readonly key: string; readonly port: BmcPort }>()
@@ -137,11 +140,12 @@ export function createPower(deps: PowerDeps) {
           'unsupported',
           `Cannot ${action} "${machine.name}": its BMC can only ${[...port.can].join(', ')}`,
         )
+      const isOn = action === 'on' || action === 'cycle'
       await pacer?.take(machine, signal)
+      if (isOn) await stagger?.wait(machine.xname, signal)
       const deadline = within(isBySystem ? SYSTEM_OFF_DEADLINE_MS : ACTION_DEADLINE_MS, signal)
       await settle(machine, port, deadline)
       const intent = await intents.begin({ machineId: machine.id, action, ...(containerId ? { containerId } : {}) })
-      const isOn = action === 'on' || action === 'cycle'
       if (isOn) await recording?.begin(machine)
       try {
         if (isBySystem) await unseen.off(machine, unknownIsOff, deadline)
