@@ -182,6 +182,7 @@ export const inventoryFinding = z.object({
     'no-encryption',
     'no-authentication',
     'certificate-changed',
+    'firmware-at-risk',
   ]),
   what: text.describe('in words: what was seen, and what would help'),
 })

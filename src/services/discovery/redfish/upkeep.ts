@@ -2,6 +2,7 @@
 import { child, flagOf, linkOf, linksOf, plainText, type Resource, textOf } from '../../../formats/redfish/resource.ts'
 import type { Walk } from '../../../formats/redfish/walk.ts'
 import type { InventoryFinding, InventoryFirmware } from '../../../model/inventory.ts'
+import { firmwareRisks } from '../firmware-risks.ts'
 
 /** Firmware, each with the systems, chassis and managers that it belongs to: some BMCs have one list for several systems. */
 export interface FirmwareItem {
@@ -33,14 +34,19 @@ function firmwareOf(one: Resource): FirmwareItem {
   }
 }
 
-/** Accounts that nobody should have left so, as far as our own account may see them. Never a try to log in. */
+/** Accounts that nobody should have left so, as far as our own account may see them, and firmware that lets anybody in. Never a try to log in. */
 export async function readFindings(
   walk: Walk,
   root: Resource,
   manager: Resource | undefined,
 ): Promise<InventoryFinding[]> {
   const service = await walk.read(linkOf(root, 'AccountService'))
-  const findings: InventoryFinding[] = []
+  const findings = firmwareRisks({
+    vendor: textOf(root, 'Vendor'),
+    product: textOf(root, 'Product'),
+    model: textOf(manager, 'Model'),
+    version: textOf(manager, 'FirmwareVersion'),
+  })
   for (const account of await walk.members(linkOf(service, 'Accounts'))) {
     if (flagOf(account, 'Enabled') === false) continue
     const user = plainText(account['UserName'])
