@@ -94,7 +94,7 @@ export const KEYS = {
   powerPaceSeconds: {
     env: 'BAREBOAT_POWER_PACE_SECONDS',
     kind: 'count',
-    means: 'of power commands to one machine, after four at once, one in so many seconds; 0: as they come',
+    means: 'of power commands to one machine, after eight at once, one in so many seconds; 0: as they come',
   },
   consoleRecord: {
     env: 'BAREBOAT_CONSOLE_RECORD',

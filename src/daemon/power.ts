@@ -20,8 +20,8 @@ import { VERSION } from './version.ts'
 /** Sessions with BMCs, consoles among them, each a socket; whoever needs one more waits for the one that was idle longest. */
 const MAX_BMC_SESSIONS = 1024
 
-/** Off, on, off and on again is what a person may want in a hurry; beyond 80 s nobody waits for a command. */
-const PACE = { atOnce: 4, maxWaiting: 16 }
+/** Short containers one after the other, which are two commands each, wait for nothing; beyond 80 s nobody waits for a command. */
+const PACE = { atOnce: 8, maxWaiting: 16 }
 
 export interface PowerServicesDeps {
   readonly config: Config
