@@ -29,7 +29,7 @@ export type Acknowledged =
   | { readonly what: 'lease'; readonly mac: string; readonly address: string }
   | { readonly what: 'image'; readonly id: string }
 
-export const READY = 'ready\n'
+const READY = 'ready\n'
 export const OUTPUT = 'one line of output\n'
 
 /** The rounds of a whole life; more than 100 syncs of the main thread. */

@@ -22,7 +22,7 @@ export function createPacer({ everyMs, atOnce, maxWaiting }: Pace, nowMs: () => 
   return {
     /**
      * Waits until one more command may be sent; one that gives up while it waits counts all the same.
-     * @throws {AppError} busy when too many wait already; the signal's reason
+     * @throws {AppError} busy when too many wait already; AbortError when the signal aborts first
      */
     async take({ id, name }: { readonly id: string; readonly name: string }, signal?: AbortSignal): Promise<void> {
       const machine = machines.get(id) ?? { restedAtMs: 0, waiting: 0 }

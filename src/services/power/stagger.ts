@@ -26,7 +26,7 @@ export function createStagger({
   return {
     /**
      * Waits for the turn of a machine. Where one stands that has no xname is not known, and it waits for nobody.
-     * @throws the signal's reason
+     * @throws AbortError when the signal aborts first
      */
     async wait(xname: string | undefined, signal?: AbortSignal): Promise<void> {
       const cabinet = CABINET.exec(xname ?? '')?.[0]
