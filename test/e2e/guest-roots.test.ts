@@ -40,6 +40,7 @@ function makeImageFolder(busybox: Uint8Array): void {
   writeFileSync(join(folder, 'bin/busybox'), busybox, { mode: 0o755 })
   const script = `set -e; cd ${folder}; mkdir etc tmp data data/gone data/dir; chmod 1777 tmp; chmod 751 .
     mkdir sbin; ln -s ../bin/busybox sbin/init; echo '::sysinit:/bin/true' >etc/inittab
+    printf '#!/bin/sh\\nexec sleep 1000000\\n' >sbin/idle; chmod 755 sbin/idle
     for a in sh cat head id env sleep ls md5sum rm mkdir mv dd df stat true mount grep awk dmesg readlink poweroff; do ln -s busybox bin/$a; done
     echo root:x:0:0::/root:/bin/sh >etc/passwd; echo of the image >data/file; echo old >data/dir/old; ln data/file data/link
     setfattr -n user.kind -v first data/file`
@@ -130,8 +131,8 @@ function inNamespace(kit: string): void {
     assert.ok(!names.some((name) => /\.\/(proc|sys|dev|data\/gone)\/./.test(name)))
     assert.equal((await agent.run('feed --eof')).code, 0)
     await server.waitFor('exit/1')
-    await agent.run('power-off')
-    await machine.ended
+    agent.powerOff()
+    await machine.off()
   })
 
   test('a server that is away, hangs or drops its connections costs a lazy root time, and no error', async () => {
@@ -213,9 +214,22 @@ function inNamespace(kit: string): void {
     await nbd.restart()
     assert.equal(await reading, `${sum}  /data/big\n/bin/busybox\n`)
     assert.doesNotMatch(await sh(agent, 'cat /proc/[0-9]*/cmdline'), new RegExp(TOKEN))
-    await agent.run('power-off')
-    await machine.ended
+    agent.powerOff()
+    await machine.off()
     assert.match(machine.console(), /Power down/)
+  })
+
+  test('a PID 1 that reaps nobody, as one that waits for its own root, does not hide that the server was away', async () => {
+    await using server = await startBootServer({ mode: 'os', spec: { ...lazy(), BB_INIT: '/sbin/idle' } }, keys)
+    await using nbd = await startNbd()
+    await using _machine = boot(server.url)
+    await server.waitFor('stage/running')
+    await using agent = await connect(keys)
+    await nbd.kill()
+    const reading = sh(agent, 'md5sum /data/big')
+    await sleep(5_000)
+    await nbd.restart()
+    assert.equal(await reading, `${sum}  /data/big\n`)
   })
 
   test('an image in memory: fetched whole, over a broken connection, and verified', async () => {

@@ -83,7 +83,7 @@ function inNamespace(kit: string): void {
       ...{ memoryMb: 256, wire },
     })
     const { atMs } = await server.waitFor('exit/0')
-    await machine.ended
+    await machine.off()
     return { console: machine.console(), told: server.told, aloneMs: server.nowMs() - atMs, leases: dhcp.leases(wire) }
   }
 
@@ -163,8 +163,8 @@ function inNamespace(kit: string): void {
     assert.equal((await agent.run('follow stderr 0')).stdout.toString(), 'err\n')
     assert.equal((await agent.run('wait')).stdout.toString(), '7\n')
     await server.waitFor('exit/7')
-    await agent.run('power-off')
-    await machine.ended
+    agent.powerOff()
+    await machine.off()
   })
 
   test('a terminal, standard input, and the end of it', async () => {
@@ -182,8 +182,8 @@ function inNamespace(kit: string): void {
     assert.equal((await agent.run('feed --eof')).code, 0)
     assert.match((await follow).stdout.toString(), /33 101\r\ntyped\r\n(more\r\n){1,2}$/)
     await server.waitFor('exit/5')
-    await agent.run('power-off')
-    await machine.ended
+    agent.powerOff()
+    await machine.off()
   })
 
   test('output that nobody fetches costs its beginning, never the workload; the end of input ends cat', async () => {
@@ -209,8 +209,8 @@ function inNamespace(kit: string): void {
     assert.match(late?.stderr ?? '', /^bareboat: bytes 0 to \d+ are lost: nobody fetched them in time\n$/)
     assert.ok(late!.stdout.length > 1 << 20 && late!.stdout.length < 96 << 20, `${late!.stdout.length} bytes are left`)
     assert.equal(late!.stdout.subarray(-8).toString(), 'the end\n')
-    await agent.run('power-off')
-    await machine.ended
+    agent.powerOff()
+    await machine.off()
   })
 
   test('an image that unpacks to just more than fits says so', async () => {
@@ -229,8 +229,8 @@ function inNamespace(kit: string): void {
     await using agent = await connect(keys)
     const ran = await agent.run("enter 0 0 0 / PATH=/bin -- sh -c 'readlink /proc/1/exe; hostname; cat /tmp/up'")
     assert.equal(ran.stdout.toString(), '/bin/busybox\nlab-host\nup\n')
-    await agent.run('power-off')
-    await machine.ended
+    agent.powerOff()
+    await machine.off()
     assert.match(machine.console(), /Power down/)
   })
 
@@ -250,8 +250,8 @@ function inNamespace(kit: string): void {
     assert.equal(ran.stdout.toString(), '/usr/lib/systemd/systemd\nlab-host\nnot a tty\n')
     const terminal = await collect(await agent.start('enter 0 0 0 / PATH=/bin -- tty', { rows: 24, cols: 80 }))
     assert.match(terminal.stdout.toString(), /^\/dev\/pts\/\d/)
-    await agent.run('power-off')
-    await machine.ended
+    agent.powerOff()
+    await machine.off()
     assert.match(machine.console(), /Power down/)
   })
 

@@ -17,6 +17,8 @@ import { createKits, type BuildOptions } from '../../src/services/kits/kits.ts'
 import { createPackageTrees, fileOf } from '../../src/services/kits/packages.ts'
 
 export const GUEST_CACHE = join(tmpdir(), 'bareboat-guest-test')
+/** For one test that boots machines which are emulated on a busy host, and for a file of them. */
+const [TEST_MS, FILE_MS] = [600_000, 1_500_000]
 
 /** @returns the folder of a kit, and Debian's static busybox */
 export async function buildGuestKit(options: BuildOptions = {}): Promise<{ kit: string; busybox: Uint8Array }> {
@@ -35,12 +37,19 @@ export async function buildGuestKit(options: BuildOptions = {}): Promise<{ kit: 
   return { kit: kernelPath.replace(/\/kernel$/, ''), busybox: fileOf(tree, 'usr/bin/busybox') }
 }
 
-/** Runs a test file once more in a network namespace of its own, the variable saying that it is there. */
+/**
+ * Runs a test file once more in namespaces of its own, the variable saying that it is there. A test that hangs is ended and named, and
+ * nothing that it started is left.
+ */
 export function runInNamespace(file: string, variable: string, value: string): void {
-  const result = spawnSync('unshare', ['--net', process.execPath, '--test', file], {
+  const unshare = ['--net', '--pid', '--mount-proc', '--fork', '--kill-child']
+  const test = [process.execPath, '--test', `--test-timeout=${TEST_MS}`, '--test-force-exit', file]
+  const result = spawnSync('unshare', [...unshare, ...test], {
     env: { ...process.env, [variable]: value, NODE_TEST_CONTEXT: undefined },
     encoding: 'utf8',
+    timeout: FILE_MS,
+    killSignal: 'SIGKILL',
   })
   console.log(result.stdout)
-  assert.equal(result.status, 0, result.stderr)
+  assert.equal(result.status, 0, result.error?.message ?? result.stderr)
 }

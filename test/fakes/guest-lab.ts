@@ -6,6 +6,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { createReadStream, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import ssh2 from 'ssh2'
 import { poll } from '../../src/base/clock.ts'
 
@@ -240,11 +241,23 @@ export function startMachine({
   return {
     console: () => output,
     /** Resolves when the machine has switched itself off. */
-    ended,
+    off: () => within(ended, () => `the machine does not switch itself off: ${output.slice(-2000)}`),
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
       await ended
     },
+  }
+}
+
+/** @throws Error with `words` when the promise is not settled within 4 minutes */
+async function within<T>(promise: Promise<T>, words: () => string): Promise<T> {
+  const over = new AbortController()
+  const late = sleep(240_000, undefined, { signal: over.signal }).then(() => Promise.reject(new Error(words())))
+  late.catch(() => {})
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    over.abort()
   }
 }
 
@@ -266,6 +279,9 @@ export async function connect(keys: Keys) {
       privateKey: keys.clientPem,
       hostVerifier: (key: Buffer) => key.toString('base64') === keys.hostPublic,
       readyTimeout: 60_000,
+      // A machine that is off says nothing more, nor takes a connection down: without these its client would wait for ever.
+      keepaliveInterval: 10_000,
+      keepaliveCountMax: 6,
     })
   })
   const start = (command: string, pty?: { rows: number; cols: number }): Promise<ssh2.ClientChannel> =>
@@ -280,8 +296,13 @@ export async function connect(keys: Keys) {
       const channel = await start(command)
       const ran = collect(channel)
       channel.end(input)
-      return ran
+      return within(ran, () => `the agent does not end "${command}"`)
     },
+    /** Not waited for: the machine may be off before its answer is sent. */
+    powerOff: () =>
+      void start('power-off')
+        .then(collect)
+        .catch(() => {}),
     async [Symbol.asyncDispose]() {
       // A machine that was switched off says nothing more: there is no farewell to wait for.
       client.destroy()
