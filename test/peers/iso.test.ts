@@ -41,7 +41,7 @@ test('isoImage: xorriso takes every file out as it is, with its time', { skip },
   assert.ok(statSync(join(out, 'void')).isDirectory())
   assert.equal(statSync(join(out, 'same/name')).mtimeMs, 1_600_000_000_000)
   assert.equal(statSync(join(out, 'README')).mtimeMs, 1_700_000_000_000)
-  assert.match(xorriso('-indev', path, '-pvd_info'), /Volume [Ii]d +: ARCH_202211/)
+  assert.match(xorriso('-indev', disc(path), '-pvd_info'), /Volume [Ii]d +: ARCH_202211/)
 })
 
 test('isoImage: El Torito for BIOS and UEFI, and a flash drive', { skip }, () => {
@@ -51,12 +51,12 @@ test('isoImage: El Torito for BIOS and UEFI, and a flash drive', { skip }, () =>
     efi: content,
     bios: { path: 'isolinux/isolinux.bin', image, hybridCode: Buffer.alloc(432, 0x90) },
   })
-  const torito = xorriso('-indev', path, '-report_el_torito', 'plain')
+  const torito = xorriso('-indev', disc(path), '-report_el_torito', 'plain')
   assert.match(torito, /El Torito boot img : +1 +BIOS +y +none +0x0000 +0x00 +4 /)
   assert.match(torito, new RegExp(`El Torito boot img : +2 +UEFI +y +none +0x0000 +0x00 +${sizeOf(content) / 512} `))
   assert.match(torito, /El Torito img path : +1 +\/isolinux\/isolinux\.bin/)
   assert.match(torito, /El Torito img opts : +1 +boot-info-table/)
-  const system = xorriso('-indev', path, '-report_system_area', 'plain')
+  const system = xorriso('-indev', disc(path), '-report_system_area', 'plain')
   assert.match(system, /MBR partition +: +1 +0x80 +0x17 +0 /)
   const [, start] = /MBR partition +: +2 +0x00 +0xef +(\d+) /.exec(system)!
   const read = execFileSync('mtype', ['-i', `${path}@@${Number(start) * 512}`, '::EFI/BOOT/BOOTX64.EFI'])
@@ -65,7 +65,7 @@ test('isoImage: El Torito for BIOS and UEFI, and a flash drive', { skip }, () =>
 
 test('isoImage: a boot image for UEFI alone is the default one', { skip }, () => {
   const efi = [{ kind: 'zeros', length: 65_536 * 512 } as const]
-  const torito = xorriso('-indev', build('efi.iso', files, { efi }), '-report_el_torito', 'plain')
+  const torito = xorriso('-indev', disc(build('efi.iso', files, { efi })), '-report_el_torito', 'plain')
   // Larger than 16 bits can count: to the end of the medium.
   assert.match(torito, /El Torito boot img : +1 +UEFI +y +none +0x0000 +0x00 +0 /)
 })
@@ -74,8 +74,8 @@ test('isoImage: a file of more than 4 GiB is whole', { skip }, () => {
   const last = noiseBytes(5000, 7)
   const content = [{ kind: 'zeros', length: 2 ** 33 - 100 } as const, { kind: 'bytes', bytes: last } as const]
   const path = build('large.iso', [...files, { path: 'many/large', content }], {})
-  assert.match(xorriso('-indev', path, '-lsl', '/many/large'), new RegExp(` ${2 ** 33 - 100 + 5000} `))
-  const said = xorriso('-indev', path, '-find', '/many/large', '-exec', 'report_lba')
+  assert.match(xorriso('-indev', disc(path), '-lsl', '/many/large'), new RegExp(` ${2 ** 33 - 100 + 5000} `))
+  const said = xorriso('-indev', disc(path), '-find', '/many/large', '-exec', 'report_lba')
   const parts = [...said.matchAll(/File data lba: +\d+ , +(\d+) , +(\d+) ,/g)]
   assert.equal(parts.length, 3)
   const [, lba, sectors] = parts[2]!.map(Number)
@@ -90,7 +90,7 @@ test('isoImage: a file of more than 4 GiB is whole', { skip }, () => {
 
 test('isoImage: 20,000 files in a folder, each under its name', { skip }, () => {
   const many = Array.from({ length: 20_000 }, (_, index) => ({ path: `all/number ${index}`, content: [] }))
-  const listed = xorriso('-indev', build('many.iso', many, {}), '-find', '/all', '-type', 'f')
+  const listed = xorriso('-indev', disc(build('many.iso', many, {})), '-find', '/all', '-type', 'f')
   assert.deepEqual(new Set(listed.match(/number \d+/g)), new Set(many.map(({ path }) => path.slice('all/'.length))))
 })
 
@@ -115,11 +115,14 @@ function build(name: string, list: readonly NamedFile[], options: Partial<IsoOpt
 
 function takenOut(path: string): string {
   const out = `${path}.d`
-  xorriso('-osirrox', 'on', '-indev', path, '-extract', '/', out)
+  xorriso('-osirrox', 'on', '-indev', disc(path), '-extract', '/', out)
   return out
 }
 
 /** @returns what it says, on both channels; anything that it calls a failure throws */
+/** A file for xorriso: what lies below /dev, as /dev/shm does, it would take for a drive. */
+const disc = (path: string): string => `stdio:${path}`
+
 function xorriso(...args: string[]): string {
   const ran = spawnSync('xorriso', ['-abort_on', 'WARNING', '-return_with', 'WARNING', '32', ...args], {
     encoding: 'utf8',
