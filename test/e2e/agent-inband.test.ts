@@ -18,7 +18,7 @@ import { openSqlite } from '../../src/drivers/store/sqlite/database.ts'
 import { siteMigrations, type SiteTables } from '../../src/drivers/store/sqlite/site.ts'
 import type { Inventory } from '../../src/model/inventory.ts'
 import type { Machine } from '../../src/model/machine.ts'
-import { buildGuestKit, GUEST_CACHE, runInNamespace } from '../fakes/guest-kit.ts'
+import { buildGuestKit, KIT_DIR, runInNamespace } from '../fakes/guest-kit.ts'
 import { BENCH, setUpBenchNetwork, startBench } from '../fakes/inband-bench.ts'
 import { startCommand, type CommandOptions } from './command-line.ts'
 
@@ -46,7 +46,7 @@ function inNamespace(): void {
     socket: join(dir, 'api.sock'),
     serverLog: join(dir, 'server.log'),
     pidFile: join(dir, 'server.pid'),
-    kitDir: join(GUEST_CACHE, 'kits'),
+    kitDir: KIT_DIR,
   }
   const NAME = `m-${BENCH.mac.replaceAll(':', '')}`
   const env = { BAREBOAT_HOST: `unix://${place.socket}` }

@@ -1,6 +1,6 @@
 /**
  * What runs on a machine, for real: a kit built from Debian's archive boots in QEMU against a server that only remembers. The
- * tests run themselves again in a network namespace of their own. Kit and Debian root are kept in the temporary directory.
+ * tests run themselves again in a network namespace of their own. The Debian root is kept in the temporary directory.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'

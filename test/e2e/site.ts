@@ -2,19 +2,16 @@
  * A whole site for the tests of one file: a rack of two machines (BIOS and UEFI), a server in its network, a registry on the
  * host, and the command line as a person types it. It goes with the process of the test, however that ends.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { spawn, spawnSync } from 'node:child_process'
 import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { quietLog } from '../../src/base/log.ts'
 import { poll } from '../../src/base/clock.ts'
 import { addMachines, serverFlags } from '../../src/cli/demo/demo.ts'
 import type { DemoPlace } from '../../src/cli/demo/place.ts'
 import { startServer, type ServerProcess } from '../../src/cli/demo/server.ts'
 import { createClient, type Client } from '../../src/client/client.ts'
-import { createDebianArchive } from '../../src/drivers/debian/archive.ts'
-import { inflateXz } from '../../src/drivers/debian/xz.ts'
 import type { Container } from '../../src/model/container.ts'
 import type { BmcKind } from '../../src/rack/plan.ts'
 import type { RackInfo, RackMachine } from '../../src/rack/info.ts'
@@ -28,10 +25,7 @@ import {
   type RackButton,
   type RackPlace,
 } from '../../src/rack/rack.ts'
-import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
-import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
-import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
-import { createKits } from '../../src/services/kits/kits.ts'
+import { buildGuestKit, KIT_DIR } from '../fakes/guest-kit.ts'
 import { startRegistry, type RunningRegistry } from '../peers/docker-registry.ts'
 import { startCommand, type CommandOptions, type Ran, type Running } from './command-line.ts'
 
@@ -49,8 +43,6 @@ export const FIRMWARES = [
   { firmware: 'BIOS', machine: 'rack-1' },
   { firmware: 'UEFI', machine: 'rack-2' },
 ] as const
-
-const KIT_DIR = join(import.meta.dirname, '../../.bareboat/kits')
 
 export interface SiteOptions {
   /** Letters and digits; names the rack. */
@@ -120,7 +112,7 @@ export async function openSite({
     kitDir: KIT_DIR,
   }
   const rackPlace: RackPlace = { stateDir: place.rackDir, name }
-  await buildKit()
+  await buildGuestKit()
   const registry = stack.use(await startRegistry())
   stack.use(hireUndertaker(rackPlace, dir, registry))
   const rack = await rackUp({ ...rackPlace, machines: 2, firmware: ['bios', 'uefi'], memoryMiB, diskMiB, bmc })
@@ -197,21 +189,6 @@ export async function openSite({
     plug: (machine, isPlugged) => (isPlugged ? rackPlug : rackUnplug)(rackPlace, machine),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
-}
-
-/** The kit of this checkout's guest. Its packages are fetched once and stay. */
-async function buildKit(): Promise<void> {
-  mkdirSync(KIT_DIR, { recursive: true })
-  const source = () => createDebianArchive({ stateDirectory: join(KIT_DIR, 'debian'), log: quietLog })
-  const kits = createKits({
-    store: await openKitDirectory(KIT_DIR, quietLog),
-    log: quietLog,
-    source,
-    inflateXz,
-    guestFiles: readGuestFiles,
-    openBootFile,
-  })
-  await kits.build()
 }
 
 /** @returns what lets it go to work */

@@ -1,9 +1,7 @@
-/**
- * The kit of the checkout for tests of what runs on a machine, and a network namespace to run them in. What was fetched and built is
- * kept in the temporary directory.
- */
+/** The kit of the checkout for tests of what runs on a machine, which is fetched and built once, and a network namespace to run them in. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,28 +11,44 @@ import { inflateXz } from '../../src/drivers/debian/xz.ts'
 import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
 import { readGuestFiles } from '../../src/drivers/kits/guest-files.ts'
 import { openBootFile } from '../../src/drivers/kits/open-boot-file.ts'
-import { createKits, type BuildOptions } from '../../src/services/kits/kits.ts'
+import { createKits } from '../../src/services/kits/kits.ts'
 import { createPackageTrees, fileOf } from '../../src/services/kits/packages.ts'
 
+/** Where the demo keeps its own, too. */
+export const KIT_DIR = join(import.meta.dirname, '../../.bareboat/kits')
+/** For the images of such tests. */
 export const GUEST_CACHE = join(tmpdir(), 'bareboat-guest-test')
 /** For one test that boots machines which are emulated on a busy host, and for a file of them. */
 const [TEST_MS, FILE_MS] = [600_000, 1_500_000]
 
 /** @returns the folder of a kit, and Debian's static busybox */
-export async function buildGuestKit(options: BuildOptions = {}): Promise<{ kit: string; busybox: Uint8Array }> {
-  mkdirSync(GUEST_CACHE, { recursive: true })
-  const source = createDebianArchive({ stateDirectory: join(GUEST_CACHE, 'apt'), log: quietLog })
+export async function buildGuestKit(): Promise<{ kit: string; busybox: Uint8Array }> {
+  mkdirSync(KIT_DIR, { recursive: true })
+  const source = createDebianArchive({ stateDirectory: join(KIT_DIR, 'debian'), log: quietLog })
   const kits = createKits({
     log: quietLog,
-    store: await openKitDirectory(join(GUEST_CACHE, 'kits'), quietLog),
+    store: await openKitDirectory(KIT_DIR, quietLog),
     source: () => source,
     inflateXz,
     guestFiles: readGuestFiles,
     openBootFile,
   })
-  const { kernelPath } = await kits.build(options)
+  await using _lock = await lockOf(join(KIT_DIR, 'tests.lock'))
+  const { kernelPath } = await kits.build()
   const tree = await createPackageTrees(source, inflateXz, () => {}).tree('busybox-static')
   return { kit: kernelPath.replace(/\/kernel$/, ''), busybox: fileOf(tree, 'usr/bin/busybox') }
+}
+
+/** Test files run side by side: who comes second finds the kit built. The lock is gone when its process is, whatever happens to us. */
+async function lockOf(path: string): Promise<AsyncDisposable> {
+  const holder = spawn('flock', [path, 'sh', '-c', 'echo held; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  await once(holder.stdout, 'data')
+  return {
+    async [Symbol.asyncDispose]() {
+      holder.stdin.end()
+      await once(holder, 'close')
+    },
+  }
 }
 
 /**
