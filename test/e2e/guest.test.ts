@@ -1,11 +1,11 @@
 /**
  * What runs on a machine, for real: a kit built from Debian's archive boots in QEMU against a server that only remembers. The
- * tests run themselves again in a network namespace of their own. The Debian root is kept in the temporary directory.
+ * tests run themselves again in a network namespace of their own.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { poll } from '../../src/base/clock.ts'
@@ -21,6 +21,7 @@ import {
   startMachine,
   WIRES,
 } from '../fakes/guest-lab.ts'
+import { debianRoot } from './images.ts'
 
 const PROGRAMS = ['qemu-system-x86_64', 'dnsmasq', 'ip', 'unshare', 'apt-get', 'mmdebstrap', 'tar']
 const missing = PROGRAMS.filter((name) => spawnSync('which', [name]).status !== 0)
@@ -31,6 +32,8 @@ if (process.env['BAREBOAT_GUEST_TEST'] === undefined)
     mkdirSync(CACHE, { recursive: true })
     const { kit, busybox } = await buildGuestKit()
     makeRoots(busybox)
+    // Made where there is a way out.
+    debianRoot()
     runInNamespace(import.meta.filename, 'BAREBOAT_GUEST_TEST', kit)
   })
 else inNamespace(process.env['BAREBOAT_GUEST_TEST'])
@@ -49,15 +52,6 @@ function makeRoots(busybox: Uint8Array): void {
     echo '::sysinit:/bin/sh -c "echo up >/tmp/up"' >${folder}/etc/inittab
     tar -C ${folder} --owner=0 --group=0 -cf ${CACHE}/busybox-init.tar .`
   execFileSync('sh', ['-c', script])
-  const systemd = join(CACHE, 'systemd.tar')
-  if (existsSync(systemd)) return
-  const aside = join(CACHE, 'systemd.new.tar')
-  execFileSync(
-    'mmdebstrap',
-    ['-q', '--variant=minbase', '--include=systemd-sysv,udev,dbus', 'bookworm', aside, 'http://deb.debian.org/debian'],
-    { stdio: 'ignore' },
-  )
-  renameSync(aside, systemd)
 }
 
 function inNamespace(kit: string): void {
@@ -242,7 +236,7 @@ function inNamespace(kit: string): void {
   })
 
   test('an unmodified Debian with systemd runs as an OS and powers off', async () => {
-    await using server = await startBootServer({ mode: 'os', rootfs: join(CACHE, 'systemd.tar') }, keys)
+    await using server = await startBootServer({ mode: 'os', rootfs: debianRoot() }, keys)
     await using machine = boot(server.url, 2048)
     await server.waitFor('stage/running')
     await using agent = await connect(keys)
