@@ -1,6 +1,6 @@
 /** `bareboat test`: the checks, then every test, fast ones first; one line of sums at the end. */
 import { spawn } from 'node:child_process'
-import { existsSync, globSync, statfsSync } from 'node:fs'
+import { globSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -13,8 +13,6 @@ interface Suite {
   readonly files: readonly string[]
   /** Test files that run at the same time. */
   readonly concurrency: number
-  /** Temporary files go to memory where there is plenty: many of these tests sync theirs, and would wait for each other on a disk. */
-  readonly inMemory?: boolean
 }
 
 const SUITES: readonly Suite[] = [
@@ -22,7 +20,7 @@ const SUITES: readonly Suite[] = [
   { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   // Half of them wait for deadlines of programs that do not answer.
-  { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 4, inMemory: true },
+  { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 4 },
   // A file keeps one or two machines busy, and waits for them to be off for a third of its time.
   { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },
 ]
@@ -66,8 +64,7 @@ export async function runTests(
       '--test-force-exit',
       '--disable-warning=ExperimentalWarning',
     ]
-    const env = suite.inMemory ? temporaryInMemory() : {}
-    const { code, output } = await run(process.execPath, [...options, ...files], signal, env)
+    const { code, output } = await run(process.execPath, [...options, ...files], signal)
     addSums(sums, output, code)
     if (signal.aborted) break
   }
@@ -84,24 +81,10 @@ export function addSums(sums: Sums, output: string, code: number): void {
   if (code !== 0 && failed === 0) sums.failed++
 }
 
-/** @returns variables for programs that should keep temporary files in memory; none where it is too small, or somebody chose a place */
-function temporaryInMemory(): NodeJS.ProcessEnv {
-  const [place, wanted] = ['/dev/shm', 12 * 2 ** 30]
-  if (process.env['TMPDIR'] !== undefined || !existsSync(place)) return {}
-  const { bavail, bsize } = statfsSync(place)
-  return bavail * bsize >= wanted && process.availableMemory() >= wanted ? { TMPDIR: place } : {}
-}
-
-function run(
-  program: string,
-  args: readonly string[],
-  signal: AbortSignal,
-  more: NodeJS.ProcessEnv = {},
-): Promise<{ code: number; output: string }> {
+function run(program: string, args: readonly string[], signal: AbortSignal): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
     // Scripts that say `node` mean the one that runs this.
-    const PATH = `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}`
-    const env = { ...process.env, PATH, ...more }
+    const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` }
     const child = spawn(program, args, {
       env,
       cwd: ROOT,
