@@ -240,7 +240,7 @@ export function startMachine({
   const ended = new Promise<number | null>((resolve) => child.on('exit', resolve))
   return {
     console: () => output,
-    /** Resolves when the machine has switched itself off. */
+    /** Resolves when the machine has switched itself off; rejects with the end of its console when it has not in 4 minutes. */
     off: () => within(ended, () => `the machine does not switch itself off: ${output.slice(-2000)}`),
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')

@@ -119,10 +119,10 @@ function takenOut(path: string): string {
   return out
 }
 
-/** @returns what it says, on both channels; anything that it calls a failure throws */
 /** A file for xorriso: what lies below /dev, as /dev/shm does, it would take for a drive. */
 const disc = (path: string): string => `stdio:${path}`
 
+/** @returns what it says, on both channels; anything that it calls a failure throws */
 function xorriso(...args: string[]): string {
   const ran = spawnSync('xorriso', ['-abort_on', 'WARNING', '-return_with', 'WARNING', '32', ...args], {
     encoding: 'utf8',
