@@ -1,7 +1,7 @@
 /** `bareboat test`: the checks, then every test, fast ones first; one line of sums at the end. */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
-import { delimiter, dirname, join } from 'node:path'
+import { basename, delimiter, dirname, join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '../../..')
 /** For one test, milliseconds: the longest take 5 minutes on two cores. One that hangs is named, and the others still run. */
@@ -13,6 +13,8 @@ interface Suite {
   readonly files: readonly string[]
   /** Test files that run at the same time. */
   readonly concurrency: number
+  /** The files that take longest, without `.test.ts`: they begin first, so that none of them is left to run alone. */
+  readonly first?: readonly string[]
 }
 
 const SUITES: readonly Suite[] = [
@@ -20,9 +22,14 @@ const SUITES: readonly Suite[] = [
   { name: 'whole', files: ['test/cli/**/*.test.ts', 'test/life/**/*.test.ts'], concurrency: 2 },
   { name: 'fuzz', files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   // Half of them wait for deadlines of programs that do not answer.
-  { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 4 },
+  { name: 'peers', files: ['test/peers/**/*.test.ts'], concurrency: 4, first: ['durable-faults', 'store-faults'] },
   // A file keeps one or two machines busy, and waits for them to be off for a third of its time.
-  { name: 'e2e', files: ['test/e2e/**/*.test.ts'], concurrency: 2 },
+  {
+    name: 'e2e',
+    files: ['test/e2e/**/*.test.ts'],
+    concurrency: 2,
+    first: ['roots', 'os-images', 'guest-roots', 'containers', 'lazy'],
+  },
 ]
 
 /** What `bareboat test` can be asked for. */
@@ -47,60 +54,69 @@ export async function runTests(
   const wanted = (name: string): boolean => only.length === 0 || only.includes(name)
   if (wanted('checks')) {
     say('== checks')
-    const { code } = await run('npm', ['run', '--silent', 'ok'], signal)
-    if (code === 0) sums.passed++
+    if (await passesChecks(signal)) sums.passed++
     else sums.failed++
   }
   for (const suite of SUITES.filter(({ name }) => wanted(name))) {
+    if (signal.aborted) break
     const files = suite.files.flatMap((pattern) => globSync(pattern, { cwd: ROOT })).toSorted()
     if (files.length === 0) continue
     say(`== ${suite.name}: ${files.length} files`)
-    const options = [
-      '--test',
-      '--test-reporter=spec',
-      `--test-concurrency=${suite.concurrency}`,
-      `--test-timeout=${TEST_TIMEOUT_MS}`,
-      // What a test that was given up holds open must not keep its file from ending.
-      '--test-force-exit',
-      '--disable-warning=ExperimentalWarning',
-    ]
-    const { code, output } = await run(process.execPath, [...options, ...files], signal)
-    addSums(sums, output, code)
-    if (signal.aborted) break
+    const order = inOrder(files, suite.first ?? [])
+    const ran = await runFiles(order, { concurrency: suite.concurrency, timeoutMs: TEST_TIMEOUT_MS, signal })
+    for (const key of ['passed', 'failed', 'skipped'] as const) sums[key] += ran[key]
   }
   return sums
 }
 
-/** Adds what node's test runner says at its end (`ℹ pass 3`). */
-export function addSums(sums: Sums, output: string, code: number): void {
-  const count = (word: string): number => Number(new RegExp(`^ℹ ${word} (\\d+)$`, 'm').exec(output)?.[1] ?? 0)
-  const [passed, failed] = [count('pass'), count('fail') + count('cancelled')]
-  sums.passed += passed
-  sums.failed += failed
-  sums.skipped += count('skipped')
-  if (code !== 0 && failed === 0) sums.failed++
+/** Those that are named come first, in that order. */
+export function inOrder(files: readonly string[], first: readonly string[]): string[] {
+  const rank = (file: string): number => {
+    const at = first.indexOf(basename(file, '.test.ts'))
+    return at < 0 ? first.length : at
+  }
+  return files.toSorted((a, b) => rank(a) - rank(b))
 }
 
-function run(program: string, args: readonly string[], signal: AbortSignal): Promise<{ code: number; output: string }> {
+/**
+ * Runs test files, each in a process of its own, and prints what node's reporter says. In a child, since those processes inherit
+ * node's options, and ours are for a daemon.
+ * @returns its sums; at least one failure when the run broke off
+ */
+export function runFiles(
+  files: readonly string[],
+  { concurrency, timeoutMs, signal }: { concurrency: number; timeoutMs: number; signal: AbortSignal },
+): Promise<Sums> {
   return new Promise((resolve, reject) => {
-    // Scripts that say `node` mean the one that runs this.
-    const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` }
-    const child = spawn(program, args, {
-      env,
+    const words = [join(import.meta.dirname, 'test-files.ts'), String(concurrency), String(timeoutMs), ...files]
+    const child = spawn(process.execPath, words, {
+      env: withOwnNode(),
       cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       signal,
-      killSignal: 'SIGTERM',
     })
-    let tail = ''
-    child.stdout.on('data', (bytes: Buffer) => {
-      process.stdout.write(bytes)
-      tail = (tail + bytes.toString('utf8')).slice(-200_000)
-    })
+    let sums: Sums | undefined
+    child.on('message', (message) => (sums = message as Sums))
     child.once('error', (error) => {
-      if (signal.aborted) resolve({ code: 130, output: tail })
-      else reject(error)
+      if (!signal.aborted) reject(error)
     })
-    child.once('close', (code) => resolve({ code: code ?? 1, output: tail }))
+    child.once('close', (code) => {
+      const { passed, failed, skipped } = sums ?? { passed: 0, failed: 0, skipped: 0 }
+      resolve({ passed, failed: code === 0 || failed > 0 ? failed : 1, skipped })
+    })
   })
+}
+
+function passesChecks(signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const stdio = ['ignore', 'inherit', 'inherit'] as const
+    const child = spawn('npm', ['run', '--silent', 'ok'], { env: withOwnNode(), cwd: ROOT, stdio: [...stdio], signal })
+    child.once('error', (error) => (signal.aborted ? resolve(false) : reject(error)))
+    child.once('close', (code) => resolve(code === 0))
+  })
+}
+
+/** Scripts that say `node` mean the one that runs this. */
+function withOwnNode(): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` }
 }
