@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { poll } from '../../src/base/clock.ts'
 import { ask, checkStart, checkState, kill, load, startDaemon } from './durable-daemon.ts'
+import { filterFor } from './killed-at.ts'
 
 const hasStrace = spawnSync('strace', ['-V']).status === 0
 const needsStrace = { skip: hasStrace ? false : 'strace is missing' }
@@ -23,7 +24,19 @@ function folderFor(t: TestContext): string {
 
 /** A tracer that plays a fault, as strace's `-e inject=` takes it. */
 function injecting(fault: string): string[] {
-  return ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${fault.split(':')[0]!}`, '-e', `inject=${fault}`]
+  const calls = fault.split(':')[0]!
+  return [
+    'strace',
+    ...filterFor(fault),
+    '-f',
+    '-qq',
+    '-o',
+    '/dev/null',
+    '-e',
+    `trace=${calls}`,
+    '-e',
+    `inject=${fault}`,
+  ]
 }
 
 async function check(folder: string, acknowledged: ReadonlyMap<string, number>): Promise<void> {

@@ -10,7 +10,9 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { missingProgram } from './docker-registry.ts'
+import type { ModelDirectory } from './disk-model.ts'
 import { checkFolder, readAcknowledged, writeSampleLayout } from './durable-check.ts'
+import { runKilledAt } from './killed-at.ts'
 import { readRecording, recorder } from './syscall-log.ts'
 
 const missing = missingProgram('strace')
@@ -55,55 +57,36 @@ async function liveWith(
 async function live(folder: string, layout: string, fault: string, rounds: number): Promise<Life> {
   const [log, root] = [join(folder, 'calls'), join(folder, 'root')]
   mkdirSync(root)
-  const words = [process.execPath, WORKLOAD, root, layout, String(rounds)]
-  const isKilled = fault.includes('signal=')
-  const [program, ...argv] = isKilled ? [...words, 'wait'] : [...recorder(log), '-e', `inject=${fault}`, ...words]
-  const child = spawn(program!, argv, { stdio: 'pipe', timeout: 60_000, killSignal: 'SIGKILL' })
+  const words = [WORKLOAD, root, layout, String(rounds)]
+  const [calls, , when] = fault.split(/:signal=KILL(:when=)/)
+  if (when !== undefined)
+    return {
+      folder: root,
+      log,
+      ...(await runKilledAt({ calls: calls!, when: Number(when), words: [...words, 'wait'] })),
+    }
+  const [strace, ...how] = recorder(log)
+  const child = spawn(strace, [...how, '-e', `inject=${fault}`, process.execPath, ...words], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()))
   child.stderr.on('data', (bytes: Buffer) => (stderr += bytes.toString()))
-  const ended = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', resolve)
-  })
-  if (isKilled) {
-    await once(child.stderr, 'data')
-    await attach(child.pid!, fault)
-    child.stdin.end('!')
-  }
-  return { folder: root, log, status: await ended, stdout, stderr }
-}
-
-/**
- * With its filter of calls strace injects errors, but no signals; without it each call stops, and those of a start are many: it comes
- * when the program is loaded, and ends with it.
- */
-async function attach(pid: number, fault: string): Promise<void> {
-  const how = ['-f', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${SYNCS}`, '-e', `inject=${fault}`]
-  const strace = spawn('strace', how, { stdio: ['ignore', 'ignore', 'pipe'] })
-  let said = ''
-  // Read to its end: it also tells of threads that come, and must not wait for a reader.
-  const isAttached = new Promise<boolean>((resolve, reject) => {
-    strace.stderr.on('data', (bytes: Buffer) => {
-      if (said.length < 4096) said += bytes.toString()
-      if (said.includes(' attached')) resolve(true)
-    })
-    strace.once('error', reject)
-    strace.once('close', () => resolve(false))
-  })
-  assert.ok(await isAttached, said)
+  const [status] = (await once(child, 'close')) as [number | null]
+  return { folder: root, log, status, stdout, stderr }
 }
 
 /** What was acknowledged is on the disk, even if nothing is that no sync has confirmed. */
 async function checkDisk(fault: string, { folder, log, stdout, stderr }: Life): Promise<void> {
-  const recording = readRecording(log, folder)
   const left = mkdtempSync(`${folder}-left-`)
-  recording.play(
-    (change, disk) => {
-      if (change === recording.length - 1) disk.leave(left, 'nothing', Math.random)
-    },
+  let last: ModelDirectory | undefined
+  readRecording(log, folder).play(
+    (_change, disk) => (last = disk),
     () => {},
   )
+  last?.leave(left, 'nothing', Math.random)
   await checkFolder(left, readAcknowledged(stdout), `${fault} (${stderr})`)
 }
 

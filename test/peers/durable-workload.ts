@@ -5,7 +5,7 @@
  *
  * What is acknowledged to somebody outside is a line of JSON on stdout, at the moment when it is. Ends with 3 when a database is broken.
  */
-import { readSync, writeSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { explain } from '../../src/base/errors.ts'
 import { quietLog } from '../../src/base/log.ts'
@@ -18,6 +18,7 @@ import { hardwareAddress, parsePacket, serializePacket } from '../../src/wire/dh
 import type { Options } from '../../src/wire/dhcp/options.ts'
 import { openSmallSite } from '../fakes/small-site.ts'
 import { World } from '../fakes/world.ts'
+import { waitForTracer } from './killed-at.ts'
 
 export type Acknowledged =
   | { readonly what: 'machine'; readonly name: string }
@@ -29,7 +30,6 @@ export type Acknowledged =
   | { readonly what: 'lease'; readonly mac: string; readonly address: string }
   | { readonly what: 'image'; readonly id: string }
 
-const READY = 'ready\n'
 export const OUTPUT = 'one line of output\n'
 
 /** The rounds of a whole life; more than 100 syncs of the main thread. */
@@ -38,10 +38,7 @@ const NOWHERE = '0.0.0.0'
 
 if (import.meta.main) {
   const [folder, layout, rounds = ROUNDS, wait] = process.argv.slice(2)
-  if (wait !== undefined) {
-    writeSync(2, READY)
-    readSync(0, Buffer.alloc(1))
-  }
+  if (wait !== undefined) waitForTracer()
   await live(folder!, layout!, Number(rounds))
 }
 

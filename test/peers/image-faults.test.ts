@@ -11,6 +11,7 @@ import { tarExtents } from '../../src/formats/tar/project.ts'
 import { tarOf } from '../../src/formats/tar/tar-maker.ts'
 import { layoutFiles, makeImage, writeLayout } from '../../src/services/images/layout-maker.ts'
 import { missingProgram, run, startRegistry } from './docker-registry.ts'
+import { filterFor } from './killed-at.ts'
 
 const missing = missingProgram('strace', 'docker-registry', 'skopeo', 'perl')
 const canTrace = missing === undefined && spawnSync('strace', ['-o', '/dev/null', 'true']).status === 0
@@ -36,17 +37,13 @@ test('a pull that is stopped at any sync leaves the store good', { skip }, async
   for (const { name: fault, inject } of faults)
     for (const when of SYNCS) {
       const directory = mkdtempSync(join(scratch, 'store-'))
-      const args = [
-        '-f',
-        '-o',
-        '/dev/null',
-        '-e',
-        'trace=fsync,fdatasync',
-        '-e',
-        `inject=fsync,fdatasync:${inject}:when=${when}`,
-      ]
+      const syncs = 'fsync,fdatasync'
+      const trace = ['-f', '-o', '/dev/null', '-e', `trace=${syncs}`, '-e', `inject=${syncs}:${inject}:when=${when}`]
       const program = [process.execPath, join(import.meta.dirname, 'pull-once.ts'), directory, name]
-      const { status, stdout } = spawnSync('strace', [...args, ...program], { encoding: 'utf8', timeout: 60_000 })
+      const { status, stdout } = spawnSync('strace', [...filterFor(inject), ...trace, ...program], {
+        encoding: 'utf8',
+        timeout: 60_000,
+      })
       if (status !== 0) failed++
       const what = `${fault} at sync ${when}`
       await using bench = await openImageBench({ directory })

@@ -8,6 +8,7 @@ import { after, test } from 'node:test'
 import { quietLog } from '../../src/base/log.ts'
 import { openKitDirectory } from '../../src/drivers/kits/directory.ts'
 import { missingProgram } from './docker-registry.ts'
+import { filterFor } from './killed-at.ts'
 import { KIT, KIT_HEX } from './kit-store-sample.ts'
 
 const missing = missingProgram('strace')
@@ -25,7 +26,8 @@ const faults = [
 /** One thread of the pool does all input and output that is not done at once. */
 function putWith(directory: string, injections: string[]) {
   const program = [process.execPath, join(import.meta.dirname, 'kit-store-once.ts'), directory]
-  return spawnSync('strace', ['-f', '-o', '/dev/null', '-e', 'trace=fsync', ...injections, ...program], {
+  const how = filterFor(injections.join(' '))
+  return spawnSync('strace', [...how, '-f', '-o', '/dev/null', '-e', 'trace=fsync', ...injections, ...program], {
     encoding: 'utf8',
     timeout: 60_000,
     env: { ...process.env, UV_THREADPOOL_SIZE: '1' },

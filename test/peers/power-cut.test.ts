@@ -55,11 +55,12 @@ async function cutPower({ scratch, program, hears }: Run, look: (cut: Cut) => Pr
   mkdirSync(root)
   await program(recorder(log), root)
   const recording = readRecording(log, root)
-  assert.ok(recording.length > CUTS, `only ${recording.length} changes of the disk`)
+  const { length } = recording
+  assert.ok(length > CUTS, `only ${length} changes of the disk`)
   const random = randomFrom(SEED)
   // After the last one as well: what was acknowledged at the very end.
-  const moments = new Set([recording.length - 1])
-  while (moments.size < CUTS) moments.add(Math.floor(random() * recording.length))
+  const moments = new Set([length - 1])
+  while (moments.size < CUTS) moments.add(Math.floor(random() * length))
   const cuts: Cut[] = []
   let said = ''
   recording.play(
@@ -68,7 +69,7 @@ async function cutPower({ scratch, program, hears }: Run, look: (cut: Cut) => Pr
       for (const survival of SURVIVALS) {
         const folder = mkdtempSync(join(scratch, 'cut-'))
         disk.leave(folder, survival, random)
-        const at = `power cut at change ${change} of ${recording.length}, ${survival} survives`
+        const at = `power cut at change ${change} of ${length}, ${survival} survives`
         cuts.push({ at, survival, folder, said })
       }
     },

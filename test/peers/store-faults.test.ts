@@ -12,6 +12,7 @@ import { openImageBench, type ImageBench } from '../../src/drivers/layout/image-
 import { parseDigest } from '../../src/formats/oci/digest.ts'
 import { tarOf } from '../../src/formats/tar/tar-maker.ts'
 import { layoutFiles, makeImage, sha256, writeLayout } from '../../src/services/images/layout-maker.ts'
+import { runKilledAt } from './killed-at.ts'
 import { missingProgram, run, startRegistry, type RunningRegistry } from './docker-registry.ts'
 
 const missing = missingProgram('strace', 'docker-registry', 'skopeo', 'perl')
@@ -39,12 +40,13 @@ function push(registry: RunningRegistry, name: string, layers: readonly { readon
 }
 
 /** Runs a script that is killed at the n-th of these system calls in one thread. @returns whether it came to its end */
-function runKilled(calls: string, when: number, script: string, ...args: string[]): boolean {
-  const strace = ['-f', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${calls}:signal=KILL:when=${when}`]
-  const program = [process.execPath, join(import.meta.dirname, script), ...args]
+async function runKilled(calls: string, when: number, script: string, ...args: string[]): Promise<boolean> {
+  const words = [join(import.meta.dirname, script), ...args, 'wait']
   // One thread does all input and output but a layer's, so that all of it is counted.
   const env = { ...process.env, UV_THREADPOOL_SIZE: '1' }
-  return spawnSync('strace', [...strace, ...program], { timeout: 60_000, env }).status === 0
+  const { status, stderr } = await runKilledAt({ calls, when, words, env })
+  assert.ok(status === 0 || status === null, stderr)
+  return status === 0
 }
 
 /** Kills at the first point, the second, and so on until the work comes to its end. @returns how many kills there were */
@@ -55,7 +57,7 @@ async function killEverywhere(template: string, script: string, args: string[], 
       assert.ok(when < 100, 'it never comes to its end')
       const directory = mkdtempSync(join(scratch, 'store-'))
       cpSync(template, directory, { recursive: true })
-      isDone = runKilled(calls, when, script, directory, ...args)
+      isDone = await runKilled(calls, when, script, directory, ...args)
       {
         await using bench = await openImageBench({ directory })
         await judge(bench, `kill at ${calls} ${when}`, isDone)

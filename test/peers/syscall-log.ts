@@ -30,7 +30,7 @@ interface Moment {
 }
 
 export interface Recording {
-  /** How often the disk changes, or something is said. */
+  /** How often the disk changes, or something is said; asking plays it. */
   readonly length: number
   /**
    * Plays the recording from its begin.
@@ -53,12 +53,17 @@ export function readRecording(logPath: string, root: string): Recording {
       if (player.changes > before) atChange(change++, player.disk)
     }
   }
-  let length = 0
-  play(
-    () => length++,
-    () => {},
-  )
-  return { length, play }
+  return {
+    play,
+    get length() {
+      let length = 0
+      play(
+        () => length++,
+        () => {},
+      )
+      return length
+    },
+  }
 }
 
 function readMoments(log: string): Moment[] {
