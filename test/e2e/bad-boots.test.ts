@@ -7,7 +7,7 @@ import type { Ran } from './command-line.ts'
 import { busyboxImage, foreignImage, plainImage, pushImage } from './images.ts'
 import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 
-suite('what goes wrong', { skip, concurrency: 1, timeout: 600_000 }, () => {
+suite('what goes wrong', { skip, concurrency: 1, timeout: 1_500_000 }, () => {
   let site: Site
   let busybox: string
   let password: string
@@ -48,7 +48,7 @@ suite('what goes wrong', { skip, concurrency: 1, timeout: 600_000 }, () => {
       await add('locked', site.rack.machines[0]!.bmc, 'wrong')
       const ran = await site.run(['run', '--machine', 'locked', busybox])
       await assertFailed(ran, 'locked', 'power-on', /password/)
-      assert.ok(ran.tookMs < 15_000, `${ran.tookMs} ms`)
+      assert.ok(ran.tookMs < 60_000, `${ran.tookMs} ms`)
       assert.ok(!ran.stderr.includes(password))
     })
 
@@ -56,7 +56,7 @@ suite('what goes wrong', { skip, concurrency: 1, timeout: 600_000 }, () => {
       await add('deaf', 'ipmi://admin@172.29.0.99', 'secret')
       const ran = await site.run(['run', '--machine', 'deaf', busybox])
       await assertFailed(ran, 'deaf', 'power-on', /172\.29\.0\.99/, /no answer|does not answer/)
-      assert.ok(ran.tookMs < 60_000, `${ran.tookMs} ms`)
+      assert.ok(ran.tookMs < 120_000, `${ran.tookMs} ms`)
     })
 
     test('images that cannot run here are refused before power-on', async () => {
@@ -159,7 +159,7 @@ suite('what goes wrong', { skip, concurrency: 1, timeout: 600_000 }, () => {
           const ran = await site.run(['run', '--machine', machine, '--timeout', '15', busybox])
           await site.ok(['machine', 'set', machine, '--mac', macs[0]!])
           await assertFailed(ran, machine, 'dhcp', /waited 1\d s for a DHCP request/, /is its MAC the registered one/)
-          assert.ok(ran.tookMs < 30_000, `${ran.tookMs} ms`)
+          assert.ok(ran.tookMs < 60_000, `${ran.tookMs} ms`)
           await assertOff(machine)
         })
       })

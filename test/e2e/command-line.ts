@@ -12,7 +12,7 @@ export interface CommandOptions {
   readonly isOpen?: boolean
   /** Instead of ours, e.g. a program that gives it a terminal. */
   readonly around?: (argv: readonly string[]) => readonly string[]
-  /** It is killed after this, and the test fails. Default 120 s. */
+  /** It is killed after this, and the test fails. Default 300 s. */
   readonly deadlineMs?: number
 }
 
@@ -37,7 +37,7 @@ export interface Running {
   until(pattern: RegExp, deadlineMs?: number): Promise<void>
 }
 
-const DEADLINE_MS = 120_000
+const DEADLINE_MS = 300_000
 
 /** Starts `bareboat ARGV`. */
 export function startCommand(argv: readonly string[], options: CommandOptions = {}): Running {

@@ -150,7 +150,7 @@ function inNamespace(kit: string): void {
     follow.on('data', (chunk: Buffer) => (lines = [...lines, ...chunk.toString().trimEnd().split('\n')]))
     const goesOn = async (what: string) => {
       const before = lines.length
-      assert.ok(await poll(() => lines.length > before + 1 || undefined, { everyMs: 200, deadlineMs: 90_000 }), what)
+      assert.ok(await poll(() => lines.length > before + 1 || undefined, { everyMs: 200, deadlineMs: 200_000 }), what)
     }
     await goesOn('it reads')
     for (const seconds of [12, 1, 3]) {
@@ -229,7 +229,7 @@ function inNamespace(kit: string): void {
       'echo ready >/tmp/ready; for _ in 1 2 3 4 5 6 7 8; do echo 3 >/proc/sys/vm/drop_caches; sleep 0.3; done; md5sum /data/big',
     )
     assert.ok(
-      await poll(async () => (await sh(agent, 'cat /tmp/ready')) || undefined, { everyMs: 100, deadlineMs: 60_000 }),
+      await poll(async () => (await sh(agent, 'cat /tmp/ready')) || undefined, { everyMs: 100, deadlineMs: 200_000 }),
     )
     await nbd.kill()
     await sleep(8_000)

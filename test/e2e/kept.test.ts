@@ -16,7 +16,7 @@ const SHOWN = 'kept\nls: /bin/dd: No such file or directory\n7:8\n'
 const CHANGED = ['D /bin/dd', 'A /srv/folder', 'A /srv/kept']
 const AWAY_MS = 25_000
 
-suite('what is kept', { skip, concurrency: 2, timeout: 600_000 }, () => {
+suite('what is kept', { skip, concurrency: 2, timeout: 1_500_000 }, () => {
   let site: Site
   let image: string
   before(async () => {
@@ -70,7 +70,7 @@ suite('what is kept', { skip, concurrency: 2, timeout: 600_000 }, () => {
     })
 })
 
-suite('a machine that filled itself', { skip, timeout: 600_000 }, () => {
+suite('a machine that filled itself', { skip, timeout: 1_500_000 }, () => {
   test('its server goes away for good, and the workload reads what it never read before', async () => {
     await using site = await openSite({ name: 'filled' })
     pushImage(busyboxImage(), site.registry, 'busybox:1')
@@ -79,7 +79,7 @@ suite('a machine that filled itself', { skip, timeout: 600_000 }, () => {
     await site.untilState('filled', 'running')
     const isFilled = async () => (await site.inspect('filled')).filledAt
     assert.ok(
-      await poll(isFilled, { everyMs: 500, deadlineMs: 90_000 }),
+      await poll(isFilled, { everyMs: 500, deadlineMs: 300_000 }),
       await site.ok(['logs', '--console', 'filled']),
     )
     site.killServer()

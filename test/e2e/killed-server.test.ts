@@ -10,7 +10,7 @@ import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 const COUNTER = `i=0; while [ ! -e /tmp/end ]; do i=$((i + 1)); echo $i; echo $i >&2; sleep 0.1; done; exit 9`
 const names = FIRMWARES.map(({ machine }) => `count-${machine}`)
 
-suite('a server that is killed', { skip, timeout: 600_000 }, () => {
+suite('a server that is killed', { skip, timeout: 1_500_000 }, () => {
   let site: Site
   before(async () => {
     site = await openSite({ name: 'killed' })
@@ -98,14 +98,14 @@ suite('a server that is killed', { skip, timeout: 600_000 }, () => {
     assert.ok(
       await poll(async () => (await site.ok(['logs', name])) === 'deaf' || undefined, {
         everyMs: 100,
-        deadlineMs: 10_000,
+        deadlineMs: 60_000,
       }),
     )
     const stopping = site.start(['stop', '-t', '4', name])
     await site.untilState(name, 'stopping')
     await killAndRestart(0)
     assert.notEqual((await stopping.done).code, 0)
-    const { state, exitCode } = await site.untilState(name, ['exited', 'failed'], 30_000)
+    const { state, exitCode } = await site.untilState(name, ['exited', 'failed'])
     assert.deepEqual([state, exitCode], ['exited', 137])
     assert.equal((await site.machine(machine)).state, 'off')
   })
@@ -121,7 +121,7 @@ suite('a server that is killed', { skip, timeout: 600_000 }, () => {
     assert.ok(performance.now() - startMs < 15_000, 'it had to be killed')
     await site.plug(machine, true)
     await site.restartServer()
-    await assert.rejects(site.untilState(name, 'exited', 60_000), /the machine switched itself off/)
+    await assert.rejects(site.untilState(name, 'exited'), /the machine switched itself off/)
     assert.equal((await site.machine(machine)).state, 'off')
   })
 
@@ -136,7 +136,7 @@ suite('a server that is killed', { skip, timeout: 600_000 }, () => {
       const { stage: reached } = await site.inspect(name)
       return (reached !== undefined && !isBefore(reached, stage)) || undefined
     }
-    assert.ok(await poll(isThere, { everyMs: 20, deadlineMs: 60_000 }), `${name} does not reach ${stage}`)
+    assert.ok(await poll(isThere, { everyMs: 20, deadlineMs: 300_000 }), `${name} does not reach ${stage}`)
   }
 
   /** Waits until every workload has counted so far. What it printed must be 1, 2, 3 …, on both streams. */
@@ -150,7 +150,7 @@ suite('a server that is killed', { skip, timeout: 600_000 }, () => {
             numbers = text.split('\n').slice(0, -1).map(Number)
             return numbers.length >= least || undefined
           },
-          { everyMs: 300, deadlineMs: 30_000 },
+          { everyMs: 300, deadlineMs: 120_000 },
         )
         assert.deepEqual(
           numbers,

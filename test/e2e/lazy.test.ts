@@ -109,7 +109,7 @@ suite('lazy roots', { skip, timeout: 1_200_000 }, () => {
 
   async function printed(name: string, lines: number): Promise<void> {
     const isThere = async () => (await site.ok(['logs', name])).split('\n').length >= lines || undefined
-    assert.ok(await poll(isThere, { everyMs: 500, deadlineMs: 120_000 }), await site.ok(['logs', '--console', name]))
+    assert.ok(await poll(isThere, { everyMs: 500, deadlineMs: 300_000 }), await site.ok(['logs', '--console', name]))
   }
 })
 

