@@ -42,6 +42,8 @@ export interface AmtSimOptions {
   /** Boot settings that an earlier session left on. */
   readonly leftOn?: string
   readonly keepsSettings?: boolean
+  /** Of its firmware, by instance of CIM_SoftwareIdentity; default that of the recording. Empty: it knows none. */
+  readonly firmware?: Readonly<Record<string, string>>
   readonly tls?: { readonly key: string; readonly cert: string }
 }
 
@@ -120,7 +122,12 @@ export async function startAmtSim(options: AmtSimOptions = {}) {
     return 0
   }
 
-  function perform(resource: string, action: string, body: XmlElement | undefined): string | undefined {
+  function perform(
+    resource: string,
+    action: string,
+    instance: string,
+    body: XmlElement | undefined,
+  ): string | undefined {
     const input = body?.children[0]
     const name = resource.slice(resource.lastIndexOf('/') + 1)
     const output = (method: string, value: number) =>
@@ -144,6 +151,14 @@ export async function startAmtSim(options: AmtSimOptions = {}) {
         for (const { name: field, text } of options.keepsSettings ? [] : input!.children)
           settings = settings.replace(new RegExp(`(<g:${field}>)[^<]*`), `$1${text}`)
         return bodyOf(settings)
+      }
+      case 'CIM_SoftwareIdentity Get': {
+        const known = options.firmware ?? { AMT: '12.0.67', 'Build Number': '1579' }
+        const version = known[instance]
+        if (version === undefined) return undefined
+        return bodyOf(recorded('cim-software-identity-get'))
+          .replace('>AMTApps<', `>${instance}<`)
+          .replace('>12.0.67<', `>${version}<`)
       }
       case 'CIM_BootConfigSetting ChangeBootOrder':
         state.source = input?.children[0] ? selector(input.children[0]) : ''
@@ -178,6 +193,7 @@ export async function startAmtSim(options: AmtSimOptions = {}) {
       response.end(options.garbage ?? (isCut ? xml.slice(0, xml.length / 2) : xml))
     }
     const resource = child(header, 'ResourceURI')?.text ?? ''
+    const instance = child(child(header, 'SelectorSet'), 'Selector')?.text ?? ''
     const fault = (subcode: string) =>
       send(
         400,
@@ -189,7 +205,7 @@ export async function startAmtSim(options: AmtSimOptions = {}) {
         200,
         `<g:RequestPowerStateChange_OUTPUT><g:ReturnValue>4099</g:ReturnValue></g:RequestPowerStateChange_OUTPUT>`,
       )
-    const body = perform(resource, action, child(envelope, 'Body'))
+    const body = perform(resource, action, instance, child(envelope, 'Body'))
     if (isPower && options.losesPowerAnswers) return void response.destroy()
     return body === undefined ? fault('ActionNotSupported') : send(200, body)
   }

@@ -55,6 +55,19 @@ test('the password is not sent to who asks for Basic', async () => {
   await assert.rejects(it.bmc.status(), { code: 'bad_peer', message: /offers no digest/ })
 })
 
+test('firmware that lets anybody in is said, and one that does not tell its version too', async () => {
+  const worst = async (firmware: Readonly<Record<string, string>>) => {
+    await using it = await rig({ firmware })
+    return (await it.bmc.check!()).map(({ finding, severity }) => `${severity} ${finding}`)
+  }
+  assert.deepEqual(await worst({ AMT: '11.0.18', 'Build Number': '1002' }), [
+    'critical firmware-at-risk',
+    'warning no-encryption',
+  ])
+  assert.deepEqual(await worst({ AMT: '11.0.25', 'Build Number': '3001' }), ['warning no-encryption'])
+  assert.deepEqual(await worst({}), ['warning firmware-at-risk', 'warning no-encryption'])
+})
+
 test('power that shows 300 ms later: done means seen', async () => {
   await using it = await rig({ powerDelayMs: 300 })
   await it.bmc.set('on')

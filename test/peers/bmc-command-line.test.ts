@@ -99,24 +99,27 @@ suite('BMCs on the command line', { skip: !hasProgram('openssl') && 'no openssl 
     {
       name: 'amt',
       password: 'P@ssw0rd',
-      start: () => startAmtSim(),
+      start: () => startAmtSim({ firmware: { AMT: '11.0.18', 'Build Number': '1002' } }),
       url: (port: number) => `amt://admin@127.0.0.1:${port}`,
+      checked: /^critical firmware-at-risk: firmware 11\.0\.18 build 1002 lets anybody .*\n.*\nwarning no-encryption: /,
     },
     {
       name: 'amts',
       password: 'P@ssw0rd',
       start: () => startAmtSim({ tls, algorithm: 'SHA-256' }),
       url: (port: number) => `amts://admin@127.0.0.1:${port}?fingerprint=${fingerprint}`,
+      checked: /^no findings$/,
     },
     {
       name: 'pikvm',
       password: 'secret',
       start: () => startPikvmSim({ tls }),
       url: (port: number) => `pikvm://admin@127.0.0.1:${port}?fingerprint=${fingerprint}`,
+      checked: /Cannot ask the BMC of "pikvm" what is insecure about it: IPMI and AMT can/,
     },
   ]
-  for (const { name, password, start, url } of played)
-    test(`${name}: added, asked, switched on, off, and refused with a wrong password`, async () => {
+  for (const { name, password, start, url, checked } of played)
+    test(`${name}: added, asked, switched on, off, checked, and refused with a wrong password`, async () => {
       await using sim = await start()
       const added = await add(name, url(sim.port), password)
       assert.deepEqual([added.code, added.err], [0, ''])
@@ -125,6 +128,8 @@ suite('BMCs on the command line', { skip: !hasProgram('openssl') && 'no openssl 
       assert.equal(sim.isOn, true)
       assert.equal((await bareboat('machine', 'power', name, 'off')).out, 'off')
       assert.deepEqual(sim.trace, ['on', 'off'])
+      const check = await bareboat('machine', 'bmc', 'check', name)
+      assert.match(`${check.out}${check.err}`, checked)
       writeFileSync(path('password'), 'canary\n')
       const changed = await bareboat('machine', 'set', name, '--bmc-password-file', path('password'))
       assert.equal(changed.code, 0, changed.err)

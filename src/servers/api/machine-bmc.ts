@@ -126,8 +126,8 @@ export function machineBmcRoutes({ machines, agents, power, bmcRecordings }: Mac
       responses: answers(z.object({ findings: z.array(bmcFinding) }), 'the worst first; none is good'),
     }),
     async (c) => {
-      const bmc = await hardware(c.req.valid('param').name)
-      return c.json({ findings: await bmc.check(c.req.raw.signal) }, 200)
+      const machine = await machines.find(c.req.valid('param').name)
+      return c.json({ findings: await power.check(machine, c.req.raw.signal) }, 200)
     },
   )
   app.openapi(

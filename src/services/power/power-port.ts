@@ -13,8 +13,8 @@ export type PowerAction = 'on' | 'off' | 'cycle' | 'soft-off'
 /**
  * `power` is status, on and off, each read back; `power-on` is on alone, for what can neither switch off nor tell the state: its
  * status is `unknown`, and `set('on')` resolves when it was sent. `by-hand` goes with it where a person has to do it. `cycle` and
- * `soft-off` are the actions of that name; `boot-override` is `setBoot`; `console` is serial over LAN; `hardware` is all of BmcHardware; `media`
- * is all of BmcMedia.
+ * `soft-off` are the actions of that name; `boot-override` is `setBoot`; `console` is serial over LAN; `hardware` is all of BmcHardware; `check` is
+ * `check`; `media` is all of BmcMedia.
  */
 export type BmcCapability =
   | 'power'
@@ -25,6 +25,7 @@ export type BmcCapability =
   | 'soft-off'
   | 'cycle'
   | 'hardware'
+  | 'check'
   | 'media'
 
 /** Is shown what passes between a driver and its BMC, without what logs in; `ms` is 0. Must not throw. */
@@ -70,6 +71,12 @@ export interface BmcPort extends AsyncDisposable {
   /** Present when `can` has `hardware`. */
   readonly hardware?: BmcHardware
 
+  /**
+   * What is insecure about it, the worst first. Nothing weak is used to find out: no login without a password, none with a guessed one.
+   * Present when `can` has `check`.
+   */
+  check?(signal?: AbortSignal): Promise<BmcFinding[]>
+
   /** Present when `can` has `media`. A BMC whose driver can may still have no drive: `drives` is empty then. */
   readonly media?: BmcMedia
 
@@ -96,8 +103,6 @@ export interface BmcHardware {
   /** @param seconds 0 turns the light off, undefined leaves it on until then */
   identify(seconds: number | undefined, signal?: AbortSignal): Promise<void>
   users(signal?: AbortSignal): Promise<BmcUser[]>
-  /** What is insecure about it. Nothing weak is used to find out: no login without a password, none with a guessed one. */
-  check(signal?: AbortSignal): Promise<BmcFinding[]>
 }
 
 /** A drive that the BMC shows to its machine. */

@@ -12,6 +12,7 @@ import type { Log } from '../../base/log.ts'
 import type { EventBus } from '../ports.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { Pacer } from './pace.ts'
+import type { BmcFinding } from '../../model/bmc.ts'
 import type { BmcHardware, BmcPort, BmcTap, BootOverride, PowerAction, PowerState } from './power-port.ts'
 import type { IntentStore, PowerIntent, PowerRecording, SystemPort } from './ports.ts'
 import type { Stagger } from './stagger.ts'
@@ -188,6 +189,16 @@ export function createPower(deps: PowerDeps) {
       throw new AppError(
         'unsupported',
         `Cannot ask the BMC of "${machine.name}" what it knows: it can only ${[...can].join(', ')}`,
+      )
+    },
+
+    /** What is insecure about the machine's BMC, the worst first. @throws {AppError} unsupported when its driver cannot tell */
+    async check(machine: StoredMachine, signal?: AbortSignal): Promise<BmcFinding[]> {
+      const port = await portOf(machine)
+      if (port.check) return port.check(signal)
+      throw new AppError(
+        'unsupported',
+        `Cannot ask the BMC of "${machine.name}" what is insecure about it: IPMI and AMT can; of Redfish, bareboat discover crawl tells`,
       )
     },
 

@@ -35,6 +35,11 @@ export function bootSource(device: keyof typeof BOOT_SOURCES): Resource {
   return { uri: `${CIM}CIM_BootSourceSetting`, selectors: { InstanceID: BOOT_SOURCES[device].instanceId } }
 }
 
+/** What the firmware is made of: `AMT` with its version, `Build Number`, and others (AMT SDK, CIM_SoftwareIdentity). */
+export function softwareIdentity(instanceId: string): Resource {
+  return { uri: `${CIM}CIM_SoftwareIdentity`, selectors: { InstanceID: instanceId } }
+}
+
 /** Role of a boot configuration (CIM_BootService.SetBootConfigRole): 1 is IsNextSingleUse. */
 export const ROLE_NEXT_SINGLE_USE = '1'
 

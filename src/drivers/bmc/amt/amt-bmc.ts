@@ -9,6 +9,7 @@ import { Turns } from '../turns.ts'
 import { hostPort, parseUserAtHost, splitTrust, type UserAtHost } from '../user-at-host.ts'
 import { NoAnswer, type WebObserver, type WebPlay } from '../web.ts'
 import { setAmtBoot } from './boot-override.ts'
+import { checkAmt } from './security-check.ts'
 import { createWsmanClient, type WsmanClient } from './wsman-client.ts'
 
 export interface AmtUrl extends UserAtHost {
@@ -82,11 +83,12 @@ export function createAmtBmc({ host, isTls = false, user, password, ...options }
   const wire = powerWire(client, address)
   const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal) => turns.take(() => explained(address, work), signal)
   return {
-    can: new Set(['power', 'boot-override', 'soft-off', 'cycle']),
+    can: new Set(['power', 'boot-override', 'soft-off', 'cycle', 'check']),
     address,
     status: (signal) => inTurn(async () => shownState(await wire.read(signal)), signal),
     set: (action, signal) => inTurn(() => setPower(wire, action, patience, signal), signal),
     setBoot: (override, signal) => inTurn(() => setAmtBoot(client, override, address, signal), signal),
+    check: (signal) => inTurn(() => checkAmt(client, isTls, signal), signal),
     [Symbol.asyncDispose]: () => turns.close(() => client[Symbol.asyncDispose]()),
   }
 }

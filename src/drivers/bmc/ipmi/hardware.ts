@@ -1,7 +1,7 @@
 /** What a BMC knows of itself and its machine, over IPMI. */
 import { AppError } from '../../../base/errors.ts'
 import type { Log } from '../../../base/log.ts'
-import type { BmcInfo } from '../../../model/bmc.ts'
+import type { BmcFinding, BmcInfo } from '../../../model/bmc.ts'
 import type { BmcHardware } from '../../../services/power/power-port.ts'
 import { COMMANDS } from '../../../wire/ipmi/commands.ts'
 import type { PowerReading } from '../../../wire/ipmi/dcmi.ts'
@@ -46,19 +46,21 @@ export function createIpmiHardware(deps: HardwareDeps): BmcHardware {
     clearSel: (signal) => explained(() => clearSel(ask, address, signal)),
     identify: (seconds, signal) => explained(() => identify(deps, seconds, signal)),
     users: (signal) => explained(() => readUsers(ask, signal)),
-    async check(signal) {
-      const openness = await askOpenness(deps.host, deps.port, signal)
-      const { isVendorDefault, passwordBytes } = deps
-      const own = isVendorDefault
-        ? { users: undefined, suites: undefined, cipherSuite: undefined }
-        : await explained(async () => ({
-            users: await readUsers(ask, signal),
-            suites: await readSuites(ask, signal),
-            cipherSuite: deps.cipherSuite(),
-          }))
-      return judge({ openness, isVendorDefault, passwordBytes, ...own })
-    },
   }
+}
+
+/** What is insecure about it; with a password that its maker gave it, only what can be seen without a login. */
+export async function checkIpmi(deps: HardwareDeps, signal?: AbortSignal): Promise<BmcFinding[]> {
+  const { ask, explained, isVendorDefault, passwordBytes } = deps
+  const openness = await askOpenness(deps.host, deps.port, signal)
+  const own = isVendorDefault
+    ? { users: undefined, suites: undefined, cipherSuite: undefined }
+    : await explained(async () => ({
+        users: await readUsers(ask, signal),
+        suites: await readSuites(ask, signal),
+        cipherSuite: deps.cipherSuite(),
+      }))
+  return judge({ openness, isVendorDefault, passwordBytes, ...own })
 }
 
 async function readInfo({ ask, address, can, cipherSuite }: HardwareDeps, signal?: AbortSignal): Promise<BmcInfo> {

@@ -12,7 +12,7 @@ import { refuseDefaultPassword } from '../default-password.ts'
 import { Turns } from '../turns.ts'
 import { hostPort } from '../user-at-host.ts'
 import { Commander } from './commander.ts'
-import { createIpmiHardware } from './hardware.ts'
+import { checkIpmi, createIpmiHardware, type HardwareDeps } from './hardware.ts'
 import { createIpmiPower } from './power.ts'
 import type { Ask } from './records.ts'
 import type { SessionBudget } from './session-budget.ts'
@@ -93,25 +93,27 @@ export function createIpmiBmc(options: IpmiBmcOptions): BmcPort {
       refuseDefault()
       return commander.request(command, question, signal)
     }, signal)
-  const can = new Set(['power', 'boot-override', 'console', 'soft-off', 'cycle', 'hardware'] as const)
+  const can = new Set(['power', 'boot-override', 'console', 'soft-off', 'cycle', 'hardware', 'check'] as const)
+  const hardware: HardwareDeps = {
+    ask,
+    host: options.host,
+    port,
+    address,
+    log,
+    can,
+    cipherSuite: () => commander.cipherSuite,
+    passwordBytes: session.password.length,
+    isVendorDefault: makerOfDefault(options.user, options.password) !== undefined,
+    explained: (work) => explained(address, work),
+  }
   return {
     can,
     address,
     status: (signal) => inTurn(async () => shownState(await power.read(signal)), signal),
     set: (action, signal) => inTurn(() => setPower(power, action, patience, signal), signal),
     setBoot: (override, signal) => inTurn(() => power.setBoot(override, signal), signal),
-    hardware: createIpmiHardware({
-      ask,
-      host: options.host,
-      port,
-      address,
-      log,
-      can,
-      cipherSuite: () => commander.cipherSuite,
-      passwordBytes: session.password.length,
-      isVendorDefault: makerOfDefault(options.user, options.password) !== undefined,
-      explained: (work) => explained(address, work),
-    }),
+    hardware: createIpmiHardware(hardware),
+    check: (signal) => checkIpmi(hardware, signal),
     async console({ takeOver = false, signal } = {}) {
       refuseDefault()
       const release = await options.budget?.hold(signal)

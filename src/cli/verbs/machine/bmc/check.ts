@@ -6,7 +6,7 @@ export const register: Register = (program, session) =>
     .command('check')
     .summary('what is insecure about the BMC')
     .description(
-      "Looks for cipher suite 0, the null user, logins without authentication, IPMI 1.5, weak cipher suites, and passwords that are short or their maker's. Nothing of it is used: no login is tried but the machine's own.",
+      "Of IPMI: cipher suite 0, the null user, logins without authentication, IPMI 1.5, weak cipher suites, and passwords that are short or their maker's. Of Intel AMT: firmware that lets anybody in, and no TLS. Nothing of it is used: no login is tried but the machine's own.",
     )
     .argument('<machine>', 'name or id')
     .option(...JSON_OPTION)
