@@ -54,7 +54,6 @@ export async function openBlobDirectory(config: BlobDirectoryConfig): Promise<Bl
   makeDirectory(paths.incoming)
   const store = new BlobDirectory(config, paths)
   await store.clean()
-  store.warm()
   return store
 }
 
@@ -82,7 +81,7 @@ class BlobDirectory implements BlobStore, BlobFiles, AsyncDisposable {
     await this.#threads[Symbol.asyncDispose]()
   }
 
-  warm(): void {
+  expectLayers(): void {
     this.#threads.warm()
   }
 

@@ -16,6 +16,8 @@ const MESSAGE_BYTES = 512 << 10
 const BIG_INDEX_BYTES = 4 << 20
 /** What an indexer makes is short-lived: more room for it is not faster, only larger. */
 const YOUNG_MB = 6
+/** A thread that nothing was asked of for so long ends: each holds about 15 MB. */
+const IDLE_MS = 30_000
 /** Messages under way to a thread; beyond it the source waits. */
 const MESSAGES_AHEAD = 6
 
@@ -24,20 +26,27 @@ export class LayerThreads implements AsyncDisposable {
   readonly #idle: Worker[] = []
   readonly #all = new Set<Worker>()
   readonly #waiting: ((worker: Worker) => void)[] = []
+  readonly #idleMs: number
+  #idleTimer: NodeJS.Timeout | undefined
   #isClosed = false
 
-  /** @param size how many layers at once; each takes up to 60 MB of memory, and its index */
-  constructor(size: number = 3) {
+  /**
+   * @param size how many layers at once; each takes up to 60 MB of memory, and its index
+   * @param idleMs how long a thread is kept that has no work
+   */
+  constructor(size: number = 3, idleMs: number = IDLE_MS) {
     this.#size = size
+    this.#idleMs = idleMs
+  }
+
+  /** How many threads there are. */
+  get count(): number {
+    return this.#all.size
   }
 
   /** Starts threads before there is work, so that the first layer need not wait for them. */
   warm(): void {
-    while (this.#all.size < this.#size) {
-      const worker = this.#spawn()
-      worker.unref()
-      this.#idle.push(worker)
-    }
+    while (!this.#isClosed && this.#all.size < this.#size) this.#rest(this.#spawn())
   }
 
   /**
@@ -59,6 +68,7 @@ export class LayerThreads implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
+    clearTimeout(this.#idleTimer)
     await Promise.all([...this.#all].map((worker) => worker.terminate()))
     this.#all.clear()
   }
@@ -114,8 +124,16 @@ export class LayerThreads implements AsyncDisposable {
     }
     const next = this.#waiting.shift()
     if (next !== undefined) return next(worker)
+    this.#rest(worker)
+  }
+
+  #rest(worker: Worker): void {
     worker.unref()
     this.#idle.push(worker)
+    clearTimeout(this.#idleTimer)
+    this.#idleTimer = setTimeout(() => {
+      for (const idle of this.#idle.splice(0)) this.#retire(idle)
+    }, this.#idleMs).unref()
   }
 }
 

@@ -49,6 +49,8 @@ export interface BlobStore {
   has(diffId: Digest): Promise<boolean>
   /** @throws {AppError} `not_found` */
   sizeBytes(diffId: Digest): Promise<number>
+  /** Layers will come soon: what takes them in is made ready beside what is still to be asked about them. */
+  expectLayers(): void
   /**
    * Takes a layer in: fetches, hashes, decompresses, indexes, writes. Nothing is visible until digest, size, diff id and
    * index are good.

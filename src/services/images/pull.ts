@@ -70,6 +70,7 @@ async function fetchImage(
   const { registry, log, now } = needs
   const startedMs = now()
   const name = fullName(reference)
+  needs.blobs.expectLayers()
   const fetch = async (what: string) => readManifest(await registry.manifest(reference, what, access, signal), name)
   const top = await fetch(wanted(reference))
   const chosen = top.value.kind === 'index' ? await fetch(choose(top.value, asked ?? needs.platform, name)) : top
