@@ -4,13 +4,14 @@ import { X509Certificate } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
 import type { MachinePaths } from './layout.ts'
 import type { MachineSpec } from './plan.ts'
-import { OVMF_VARS } from './qemu-line.ts'
+import { OVMF } from './qemu-line.ts'
 
 const MIB = 1024 * 1024
 
 export function prepareFiles(machine: MachineSpec, paths: MachinePaths): void {
   mkdirSync(paths.dir, { recursive: true, mode: 0o700 })
-  if (machine.firmware === 'uefi') once(paths.nvram, (draft) => copyFileSync(OVMF_VARS, draft))
+  const { firmware } = machine
+  if (firmware !== 'bios') once(paths.nvram, (draft) => copyFileSync(OVMF[firmware].vars, draft))
   if (machine.diskMiB > 0) once(paths.disk, (draft) => truncateSync(draft, machine.diskMiB * MIB))
   once(paths.bmcTls, (draft) => signItself(draft, machine))
 }

@@ -27,6 +27,9 @@ const roms = [
   { firmware: 'uefi', nic: 'virtio', rom: 'firmware' },
   { firmware: 'uefi', nic: 'virtio', nicRom: 'ipxe', rom: 'ipxe' },
   { firmware: 'uefi', nic: 'e1000', rom: 'ipxe' },
+  { firmware: 'uefi32', nic: 'virtio', rom: 'firmware' },
+  { firmware: 'uefi32', nic: 'e1000', error: /32-bit UEFI boots by its firmware and a virtio NIC alone/ },
+  { firmware: 'uefi32', nic: 'virtio', nicRom: 'ipxe', error: /32-bit UEFI boots by its firmware/ },
   { firmware: 'bios', nic: 'virtio', nicRom: 'firmware', error: /SeaBIOS has no PXE/ },
   { firmware: 'uefi', nic: 'e1000', nicRom: 'firmware', error: /OVMF has no driver for e1000/ },
 ] as const

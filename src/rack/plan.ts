@@ -6,7 +6,8 @@
 import { createHash } from 'node:crypto'
 import { AppError } from '../base/errors.ts'
 
-export const FIRMWARES = ['bios', 'uefi'] as const
+/** `uefi32`: UEFI of 32 bits on a processor of 64, as small machines of some years have it. */
+export const FIRMWARES = ['bios', 'uefi', 'uefi32'] as const
 export type Firmware = (typeof FIRMWARES)[number]
 
 export const NICS = ['virtio', 'e1000'] as const
@@ -214,6 +215,13 @@ function firmwareOfEach(rack: string, firmware: Firmware | readonly Firmware[], 
 }
 
 function nicRomFor(rack: string, firmware: Firmware, nic: Nic, wanted: NicRom | undefined): NicRom {
+  if (firmware === 'uefi32') {
+    if (nic === 'virtio' && wanted !== 'ipxe') return 'firmware'
+    throw new AppError(
+      'invalid',
+      `Cannot set up rack "${rack}": a machine with 32-bit UEFI boots by its firmware and a virtio NIC alone, since iPXE's ROMs are of 64 bits`,
+    )
+  }
   const needsIpxe =
     firmware === 'bios' ? 'SeaBIOS has no PXE of its own' : nic === 'e1000' ? 'OVMF has no driver for e1000' : ''
   if (needsIpxe === '') return wanted ?? 'firmware'

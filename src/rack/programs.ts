@@ -3,7 +3,7 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { AppError } from '../base/errors.ts'
 import type { RackSpec } from './plan.ts'
-import { OVMF_CODE, OVMF_VARS, QEMU } from './qemu-line.ts'
+import { OVMF, QEMU } from './qemu-line.ts'
 import { markedEnvironment } from './processes.ts'
 
 /** Program → Debian package. */
@@ -25,10 +25,12 @@ export function checkPrograms(spec: RackSpec): void {
     (program) => !path.some((dir) => isThere(join(dir, program), constants.X_OK)),
   )
   const packages = missing.map((program) => PROGRAMS[program]!)
-  const hasUefi = spec.machines.some(({ firmware }) => firmware === 'uefi')
-  if (hasUefi && ![OVMF_CODE, OVMF_VARS].every((file) => isThere(file, constants.R_OK))) {
-    missing.push(OVMF_CODE)
-    packages.push('ovmf')
+  for (const firmware of new Set(spec.machines.map((machine) => machine.firmware))) {
+    if (firmware === 'bios') continue
+    const { code, vars, package: name } = OVMF[firmware]
+    if ([code, vars].every((file) => isThere(file, constants.R_OK))) continue
+    missing.push(code)
+    packages.push(name)
   }
   if (missing.length === 0) return
   throw new AppError(

@@ -34,6 +34,10 @@ test('qemuArguments: UEFI has its own variables, and by default its own PXE', ()
   assert.match(uefi, /if=pflash,unit=1,format=raw,file=\/s\/a,,b\/nvram\.fd/)
   assert.match(uefi, /bootindex=1,romfile= ?/)
   assert.doesNotMatch(line({ firmware: 'uefi', nicRom: 'ipxe' }), /romfile/)
+  assert.match(
+    line({ firmware: 'uefi32' }),
+    /-machine q35,graphics=off,smm=on .*-global driver=cfi\.pflash01,property=secure,value=on .*file=\S+\/OVMF32_CODE/,
+  )
 })
 
 const CD = { source: 'http://10.0.0.1/token/a.iso', isWritable: false }

@@ -1,6 +1,6 @@
 /** The command line of QEMU for one machine, as a pure function. Descriptor 3 is its serial line, standard input and output QMP. */
 import { DRIVES, driveArguments, type Media } from './medium.ts'
-import { type BootPart, type MachineSpec, type Nic, tapName } from './plan.ts'
+import { type BootPart, type Firmware, type MachineSpec, type Nic, tapName } from './plan.ts'
 
 /** What the BMC was told to boot from; `none`: as the firmware is set. */
 export const BOOT_DEVICES = ['none', 'pxe', 'disk', 'cdrom', 'usb', 'bios'] as const
@@ -19,9 +19,31 @@ export interface Launch {
 }
 
 export const QEMU = 'qemu-system-x86_64'
-/** Debian's ovmf: code is shared and read-only, variables are copied for each machine. */
-export const OVMF_CODE = '/usr/share/OVMF/OVMF_CODE_4M.fd'
-export const OVMF_VARS = '/usr/share/OVMF/OVMF_VARS_4M.fd'
+
+interface Ovmf {
+  readonly code: string
+  readonly vars: string
+  /** Debian's name of what they are in. */
+  readonly package: string
+  /** Keeps its variables from the operating system, by System Management Mode: it does not start without. */
+  readonly needsSmm: boolean
+}
+
+/** Code is shared and read-only, variables are copied for each machine. */
+export const OVMF: Readonly<Record<Exclude<Firmware, 'bios'>, Ovmf>> = {
+  uefi: {
+    code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+    vars: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+    package: 'ovmf',
+    needsSmm: false,
+  },
+  uefi32: {
+    code: '/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd',
+    vars: '/usr/share/OVMF/OVMF32_VARS_4M.fd',
+    package: 'ovmf-ia32',
+    needsSmm: true,
+  },
+}
 
 const NIC_DEVICES: Readonly<Record<Nic, string>> = { virtio: 'virtio-net-pci', e1000: 'e1000' }
 
@@ -32,6 +54,7 @@ const NIC_DEVICES: Readonly<Record<Nic, string>> = { virtio: 'virtio-net-pci', e
  * only is not used twice. `graphics=off` makes SeaBIOS and its option ROMs write to the serial line.
  */
 export function qemuArguments(machine: MachineSpec, launch: Launch): string[] {
+  const ovmf = machine.firmware === 'bios' ? undefined : OVMF[machine.firmware]
   const order = bootOrder(machine, launch)
   const bootIndex = (part: BootPart): number | undefined => {
     const at = order.indexOf(part)
@@ -40,11 +63,11 @@ export function qemuArguments(machine: MachineSpec, launch: Launch): string[] {
   return [
     ...['-name', machine.name, '-no-user-config', '-nodefaults', '-no-reboot', '-display', 'none', '-vga', 'none'],
     ...(launch.accel === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : ['-accel', 'tcg,thread=single']),
-    ...['-machine', `${machine.firmware === 'uefi' ? 'q35' : 'pc'},graphics=off`],
+    ...['-machine', `${ovmf ? 'q35' : 'pc'},graphics=off${ovmf?.needsSmm ? ',smm=on' : ''}`],
     ...['-smp', '1', '-m', String(machine.memoryMiB)],
     ...['-uuid', machine.uuid],
     ...['-smbios', `type=1,manufacturer=Bareboat,product=Rack,serial=${machine.serial},uuid=${machine.uuid}`],
-    ...(machine.firmware === 'uefi' ? pflash(launch.nvram) : []),
+    ...(ovmf ? pflash(ovmf, launch.nvram) : []),
     ...['-chardev', 'stdio,id=qmp,signal=off', '-mon', 'chardev=qmp,mode=control'],
     ...['-chardev', 'socket,id=serial,fd=3', '-serial', 'chardev:serial'],
     ...['-device', 'virtio-rng-pci'],
@@ -58,9 +81,10 @@ export function qemuArguments(machine: MachineSpec, launch: Launch): string[] {
   ]
 }
 
-function pflash(nvram: string): string[] {
+function pflash({ code, needsSmm }: Ovmf, nvram: string): string[] {
   return [
-    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${OVMF_CODE}`],
+    ...(needsSmm ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
+    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${code}`],
     ...['-drive', `if=pflash,unit=1,format=raw,file=${escapeComma(nvram)}`],
   ]
 }

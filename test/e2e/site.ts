@@ -1,5 +1,5 @@
 /**
- * A whole site for the tests of one file: a rack of two machines (BIOS and UEFI), a server in its network, a registry on the
+ * A whole site for the tests of one file: a rack of machines (one with BIOS and one with UEFI, unless others are asked for), a server in its network, a registry on the
  * host, and the command line as a person types it. It goes with the process of the test, however that ends.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -13,7 +13,8 @@ import type { DemoPlace } from '../../src/cli/demo/place.ts'
 import { startServer, type ServerProcess } from '../../src/cli/demo/server.ts'
 import { createClient, type Client } from '../../src/client/client.ts'
 import type { Container } from '../../src/model/container.ts'
-import type { BmcKind } from '../../src/rack/plan.ts'
+import type { BmcKind, Firmware } from '../../src/rack/plan.ts'
+import { OVMF } from '../../src/rack/qemu-line.ts'
 import type { RackInfo, RackMachine } from '../../src/rack/info.ts'
 import {
   rackDown,
@@ -34,7 +35,7 @@ const PROGRAMS =
     ' ',
   )
 const missing = PROGRAMS.filter((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0)
-if (!existsSync('/usr/share/OVMF/OVMF_CODE_4M.fd')) missing.push('ovmf')
+for (const { code, package: name } of Object.values(OVMF)) if (!existsSync(code)) missing.push(name)
 /** For `suite`: false when all is there, else what is missing. */
 export const skip = missing.length > 0 ? `not installed: ${missing.join(', ')}` : false
 
@@ -47,6 +48,8 @@ export const FIRMWARES = [
 export interface SiteOptions {
   /** Letters and digits; names the rack. */
   readonly name: string
+  /** Of its machines; default: one of each of FIRMWARES. */
+  readonly firmware?: readonly Firmware[]
   readonly memoryMiB?: number
   /** Size of an empty disk in each machine. Default: none. */
   readonly diskMiB?: number
@@ -93,6 +96,7 @@ export interface Site extends AsyncDisposable {
 /** @throws {AppError} whatever could not be set up; what was set up before is gone then */
 export async function openSite({
   name,
+  firmware = ['bios', 'uefi'],
   memoryMiB = 1024,
   diskMiB = 0,
   bmc = 'ipmi',
@@ -115,7 +119,7 @@ export async function openSite({
   await buildGuestKit()
   const registry = stack.use(await startRegistry())
   stack.use(hireUndertaker(rackPlace, dir, registry))
-  const rack = await rackUp({ ...rackPlace, machines: 2, firmware: ['bios', 'uefi'], memoryMiB, diskMiB, bmc })
+  const rack = await rackUp({ ...rackPlace, firmware, memoryMiB, diskMiB, bmc })
   stack.defer(async () => void (await rackDown(rackPlace)))
   let server: ServerProcess | undefined
   stack.defer(() => server?.end())

@@ -6,7 +6,7 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { chmodSync, copyFileSync, createWriteStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { poll } from '../../src/base/clock.ts'
-import { OVMF_CODE, OVMF_VARS, QEMU } from '../../src/rack/qemu-line.ts'
+import { OVMF, QEMU } from '../../src/rack/qemu-line.ts'
 
 export const BENCH = {
   tap: 'tap0',
@@ -47,7 +47,7 @@ export async function startBench(dir: string) {
   writeFileSync(disk, Buffer.alloc(BENCH.disk.bytes, 'an old file system'))
   const bmc = startBmc(dir)
   await poll(() => (connects(VM_PORT) ? true : undefined), { everyMs: 100, deadlineMs: 20_000 })
-  copyFileSync(OVMF_VARS, join(dir, 'nvram'))
+  copyFileSync(OVMF.uefi.vars, join(dir, 'nvram'))
   const consoleLog = join(dir, 'console.log')
   const machine = spawn(QEMU, qemuArguments(dir, disk), { stdio: ['ignore', 'pipe', 'inherit'] })
   machine.stdout.pipe(createWriteStream(consoleLog))
@@ -99,7 +99,7 @@ function qemuArguments(dir: string, disk: string): string[] {
     ...['-accel', 'tcg,thread=single', '-machine', 'q35,graphics=off', '-smp', '1', '-m', '1024'],
     ...['-no-user-config', '-nodefaults', '-display', 'none', '-vga', 'none', '-serial', 'stdio'],
     ...['-smbios', `type=1,manufacturer=Bareboat,product=Bench,serial=${BENCH.serial}`],
-    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${OVMF_CODE}`],
+    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${OVMF.uefi.code}`],
     ...['-drive', `if=pflash,unit=1,format=raw,file=${join(dir, 'nvram')}`],
     ...['-device', 'virtio-rng-pci', '-boot', 'strict=on'],
     ...['-netdev', `tap,id=net0,ifname=${BENCH.tap},script=no,downscript=no`],

@@ -34,7 +34,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   '--role': ROLES,
   '--type': ['container', 'image', 'machine'],
   '--flavour': ['full', 'cloud'],
-  '--firmware': ['bios', 'uefi'],
+  '--firmware': ['bios', 'uefi', 'uefi32'],
   '--platform': ['linux/amd64', 'linux/arm64'],
   shell: ['bash', 'zsh', 'fish'],
 }

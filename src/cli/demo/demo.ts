@@ -151,7 +151,7 @@ export async function addMachines(client: Client, rack: RackInfo, signal: AbortS
         macs: [machine.mac],
         uuid: machine.uuid,
         memoryMiB: machine.memoryMiB,
-        firmware: machine.firmware,
+        firmware: machine.firmware === 'bios' ? 'bios' : 'uefi',
         bmc: machine.bmc,
         bmcPassword,
         rank: machine.index,

@@ -28,6 +28,7 @@ export const DEMO_PACKAGES: readonly Package[] = [
 export const TEST_PACKAGES: readonly Package[] = [
   ...DEMO_PACKAGES,
   ['qemu-block-extra', '/usr/share/doc/qemu-block-extra'],
+  ['ovmf-ia32', '/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd'],
   ['dosfstools', 'fsck.fat'],
   ['mtools', 'mcopy'],
   ['gdisk', 'sgdisk'],
@@ -52,6 +53,7 @@ export const TEST_PACKAGES: readonly Package[] = [
   ['docker-registry', 'docker-registry'],
   ['mmdebstrap', 'mmdebstrap'],
   ['shellcheck', 'shellcheck'],
+  ['grub-common', 'grub-script-check'],
   ['mount', 'losetup'],
   ['openssh-client', 'ssh-keygen'],
   ['openssh-server', '/usr/sbin/sshd'],

@@ -45,7 +45,7 @@ export function drivePath(drive: Drive): string {
 
 /** The one boot mode of a firmware. */
 export function bootMode(firmware: Firmware): 'UEFI' | 'Legacy' {
-  return firmware === 'uefi' ? 'UEFI' : 'Legacy'
+  return firmware === 'bios' ? 'Legacy' : 'UEFI'
 }
 
 /**

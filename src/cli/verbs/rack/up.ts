@@ -1,5 +1,6 @@
 import { AppError } from '../../../base/errors.ts'
 import { collect, example, JSON_OPTION } from '../../option.ts'
+import { FIRMWARES } from '../../../rack/plan.ts'
 import { defined, oneOf } from '../../run/request.ts'
 import type { Register } from '../../verbs.ts'
 import { printRacks } from './ls.ts'
@@ -23,7 +24,12 @@ export const register: Register = (program, session) =>
     .option(...RACK_OPTION)
     .option(...STATE_DIR_OPTION)
     .option('-n, --machines <count>', 'how many machines (default: 2)')
-    .option('--firmware <kind>', 'bios or uefi; repeat it to give each machine its own', collect, [])
+    .option(
+      '--firmware <kind>',
+      'bios, uefi or uefi32 (UEFI of 32 bits); repeat it to give each machine its own',
+      collect,
+      [],
+    )
     .option('--memory <MiB>', 'memory of each machine, MiB (default: 1024)')
     .option('--disk <MiB>', 'disk of each machine, MiB (default: none)')
     .option('--nic <kind>', 'virtio or e1000 (default: virtio)')
@@ -33,7 +39,7 @@ export const register: Register = (program, session) =>
     .addHelpText('after', example('bareboat rack up -n 2 --firmware bios --firmware uefi'))
     .action(async (flags: Flags) => {
       const { rackUp } = await import('../../../rack/rack.ts')
-      const firmware = flags.firmware.map((kind) => oneOf('--firmware', kind, ['bios', 'uefi'] as const)!)
+      const firmware = flags.firmware.map((kind) => oneOf('--firmware', kind, FIRMWARES)!)
       const info = await rackUp({
         ...rackPlace(session, flags),
         ...defined({
