@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { explain } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Task } from '../base/task.ts'
-import { heldFile } from '../drivers/boot-files.ts'
+import { heldBytes, heldFile } from '../drivers/boot-files.ts'
 import { createLeaseStore, leaseMigrations } from '../drivers/store/sqlite/leases.ts'
 import { openSqlite } from '../drivers/store/sqlite/database.ts'
 import { createBootDesk } from '../servers/boot/desk.ts'
@@ -17,6 +17,7 @@ import type { Arch } from '../model/machine.ts'
 import type { AgentsService } from '../services/agents/agents.ts'
 import type { BootService } from '../services/boot/boot.ts'
 import type { Directory } from '../services/boot/directory.ts'
+import { grubLoop } from '../services/boot/script-text.ts'
 import type { AttachmentsService } from '../services/media/attachments.ts'
 import type { Kits } from '../services/kits/kits.ts'
 import type { Config } from './config.ts'
@@ -42,8 +43,12 @@ export interface Network extends AsyncDisposable {
   leasedIp(macs: readonly string[]): string | undefined
 }
 
-/** The loaders of the default kit, by the names that DHCP gives. They are read again when the default kit is another one. */
-function createLoaders(kits: Kits, log: Log) {
+/**
+ * The loaders of the default kit, by the names that firmware and they themselves ask for. They are read again when the default kit is another one.
+ * @param httpUrl of the HTTP server for machines
+ */
+function createLoaders(kits: Kits, httpUrl: string, log: Log) {
+  const grubConfig = new TextEncoder().encode(grubLoop(httpUrl))
   let digest: string | undefined
   let files = new Map<string, Awaited<ReturnType<typeof heldFile>>>()
   return {
@@ -53,8 +58,9 @@ function createLoaders(kits: Kits, log: Log) {
         return undefined
       })
       if (!kit || kit.digest === digest) return
-      const held = await Promise.all([...kit.ipxe].map(async ([name, path]) => [name, await heldFile(path)] as const))
-      files = new Map(held)
+      const grub = [...kit.grub].map(([name, path]) => [`grub/${name}`, path] as const)
+      const held = [...kit.ipxe, ...grub].map(async ([name, path]) => [name, await heldFile(path)] as const)
+      files = new Map(await Promise.all(held)).set('grub/grub.cfg', { bytes: grubConfig, ...heldBytes(grubConfig) })
       digest = kit.digest
     },
     get: (name: string) => files.get(name),
@@ -64,9 +70,10 @@ function createLoaders(kits: Kits, log: Log) {
 export async function openNetwork(deps: NetworkDeps): Promise<Network> {
   const { config, log, boot, agents, directory, iface } = deps
   await using stack = new AsyncDisposableStack()
-  const loaders = createLoaders(deps.kits, log)
-  await loaders.refresh()
   const address = iface.address
+  const httpUrl = `http://${address}:${config.httpPort}`
+  const loaders = createLoaders(deps.kits, httpUrl, log)
+  await loaders.refresh()
   const macOf = new Map<string, string>()
   const leaseAt = (client: string) => dhcp?.leases().find(({ address: leased }) => leased === client)
   /** Whether the machine at an address is disabled, as far as anybody knows which machine that is. */
@@ -113,7 +120,7 @@ export async function openNetwork(deps: NetworkDeps): Promise<Network> {
         store: createLeaseStore(store),
         nowMs: Date.now,
         directory: {
-          bootFor: (client) => bootChoice(client, directory, `http://${address}:${config.httpPort}/loader`),
+          bootFor: (client) => bootChoice(client, directory, `${httpUrl}/loader`),
           addressFor: directory.addressFor,
           ownerOf: directory.ownerOf,
           isKnown: directory.isKnown,

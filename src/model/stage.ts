@@ -28,13 +28,13 @@ export const STAGES = {
   },
   ipxe: {
     budgetSeconds: 60,
-    waitsFor: 'iPXE to fetch its script',
-    hint: 'does iPXE have a driver for this network card? the console shows what it says',
+    waitsFor: 'the boot loader to fetch its script',
+    hint: 'does it have a driver for this network card? the console shows what it says',
   },
   kernel: {
     budgetSeconds: 120,
-    waitsFor: 'iPXE to fetch the kernel',
-    hint: 'is the HTTP port filtered? the console shows what iPXE says',
+    waitsFor: 'the boot loader to fetch the kernel',
+    hint: 'is the HTTP port filtered? the console shows what the boot loader says',
   },
   initrd: {
     budgetSeconds: 120,

@@ -61,7 +61,7 @@ test('a foreground run shows the boot, passes the streams on exactly and ends wi
     [
       '   0.1s  preparing  preparing the image',
       '   3.2s  dhcp       the machine asked for an address',
-      '  12.3s  kernel     iPXE fetched the kernel',
+      '  12.3s  kernel     the boot loader fetched the kernel',
       '  20.0s  init       the workload was started',
       'oops',
       '',

@@ -205,6 +205,7 @@ function kitIn(folder: string): Kit {
     kernelPath: join(folder, 'kernel'),
     initrdPath: join(folder, 'initrd'),
     ipxe: below('ipxe/'),
+    grub: below('grub/'),
     media: below('media/'),
   }
 }

@@ -23,6 +23,7 @@ const NOTHING = 'Cannot find what this address stood for\n'
 interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
+  readonly rawHeaders: readonly string[]
   readonly text: string
 }
 
@@ -80,7 +81,10 @@ async function bench(
         (response) => {
           let text = ''
           response.on('data', (part: Buffer) => (text += part.toString('latin1')))
-          response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, text }))
+          response.on('end', () => {
+            const { statusCode, headers, rawHeaders } = response
+            resolve({ status: statusCode!, headers, rawHeaders, text })
+          })
           response.on('error', reject)
         },
       )
@@ -173,6 +177,21 @@ goto again
 `,
   )
   assert.equal((await waiting(MAC)).text, text)
+  const grub = await ask('GET', `/boot/waiting.grub?mac=${MAC}`)
+  const files = `(http,10.0.0.1:8080)/boot/${token}`
+  assert.equal(
+    grub.text,
+    `set wait="3"
+echo "Bareboat: m1 boots container ${name} (${id.slice(0, 12)})"
+if linux "${files}/kernel" "bareboat.id=${id}" "bareboat.url=${base}" "BOOTIF=01-${dashed}" "console=ttyS0"; then
+if initrd "${files}/initrd"; then
+boot
+fi
+fi
+echo "Bareboat: loading or starting the kernel failed, trying again in 3 s"
+`,
+  )
+  assert.ok(grub.rawHeaders.includes('Content-Length'), 'GRUB looks for it letter by letter')
   assert.equal(
     (await ask('GET', `/boot/${token}/script.ipxe?mac=52-54-00-00-99-99`)).text,
     NOTHING,

@@ -45,7 +45,9 @@ test('a disabled machine gets nothing by TFTP and HTTP, and others go on getting
       void (fields?.['why'] === 'the client gets no answer' && ignored.push(fields['address'])),
     with: () => log,
   }
-  const kits = { open: async () => ({ digest: 'sha256:0', ipxe: new Map([[LOADER, join(folder, LOADER)]]) }) }
+  const kits = {
+    open: async () => ({ digest: 'sha256:0', ipxe: new Map([[LOADER, join(folder, LOADER)]]), grub: new Map() }),
+  }
   await using network = await openNetwork({
     config: { ...config, httpPort, tftpPort, dhcp: false, tftp: true, routerAdvertisements: false },
     log,

@@ -10,7 +10,7 @@ import { quietLog } from '../../base/log.ts'
 import { sampleElf } from '../../formats/elf/sample.ts'
 import { createKits } from '../../services/kits/kits.ts'
 import type { PackageSource } from '../../services/kits/ports.ts'
-import { AGENT_PROGRAMS, IPXE_FILES, MEDIA_LOADERS, PROGRAMS } from '../../services/kits/recipe.ts'
+import { AGENT_PROGRAMS, GRUB_FILES, IPXE_FILES, MEDIA_LOADERS, PROGRAMS } from '../../services/kits/recipe.ts'
 import { openKitDirectory } from './directory.ts'
 import { readGuestFiles } from './guest-files.ts'
 import { openBootFile } from './open-boot-file.ts'
@@ -56,7 +56,7 @@ function fakeArchive(kernel = 'kernel'): PackageSource & { fetched: string[] } {
       depends: ['libc6'],
       deb: deb(programs.filter((p) => p.package === name).map((p) => [p.from, program])),
     })
-  const loaders = Object.values(MEDIA_LOADERS).flat()
+  const loaders = [...Object.values(MEDIA_LOADERS).flat(), ...Object.values(GRUB_FILES.amd64)]
   for (const { package: name } of loaders)
     packages.set(name, {
       depends: [],
@@ -110,6 +110,7 @@ test('build makes a kit whose digest covers every file; it becomes the default',
     assert.equal(createHash('sha256').update(bytes).digest('hex'), sha256, name)
   }
   assert.deepEqual([...kit.ipxe.keys()].toSorted(), [...IPXE_FILES].toSorted())
+  assert.deepEqual([...kit.grub.keys()], ['grubnetia32.efi', 'i386-efi/http.mod'])
   assert.deepEqual([...kit.media.keys()], ['systemd-bootx64.efi', 'isolinux.bin', 'isohdpfx.bin', 'ldlinux.c32'])
   assert.deepEqual(kit.manifest.modules, ['virtio_net'])
   assert.deepEqual(kit.manifest.firmwareMissing, { virtio_net: ['x/y.bin'] })

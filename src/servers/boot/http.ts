@@ -10,6 +10,7 @@ import type { Log } from '../../base/log.ts'
 import { aborted, type Task } from '../../base/task.ts'
 import { MAX_REPORT_BYTES } from '../../formats/hardware/report.ts'
 import { mac as macSchema } from '../../model/machine.ts'
+import type { ScriptLanguage } from '../../services/boot/script-text.ts'
 import { listenTcp } from '../listen.ts'
 import type { BootDesk, FileFacts, FileName } from './desk.ts'
 import { parseRange } from './range.ts'
@@ -28,6 +29,13 @@ const MAX_CONNECTIONS = 4096
 /** What is asked of the product at one time. */
 const WINDOW_BYTES = 8 << 20
 const TEXT = 'text/plain; charset=utf-8'
+/** GRUB (2.06, 2.12) knows this header in this spelling only, and waits half a minute for more where it does not find it. */
+const LENGTH = 'Content-Length'
+/** Scripts for machines that are known by their MAC alone. */
+const WAITING = new Map<string, ScriptLanguage>([
+  ['waiting.ipxe', 'ipxe'],
+  ['waiting.grub', 'grub'],
+])
 const OCTETS = 'application/octet-stream'
 
 type Reply =
@@ -76,7 +84,7 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
       if (await sendFile(request, response, reply.file, reply.facts)) await reply.done?.()
     } else {
       const body = Buffer.from(reply.text)
-      response.writeHead(reply.status, { 'content-type': reply.type ?? TEXT, 'content-length': body.length })
+      response.writeHead(reply.status, { 'content-type': reply.type ?? TEXT, [LENGTH]: body.length })
       response.end(request.method === 'HEAD' ? undefined : body)
     }
   }
@@ -103,7 +111,8 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
   }
 
   async function get(token: string, name: string, url: URL, from: string): Promise<Reply> {
-    if (token === 'waiting.ipxe') return { status: 200, text: await desk.waiting(macIn(url)) }
+    const language = WAITING.get(token)
+    if (language !== undefined) return { status: 200, text: await desk.waiting(macIn(url), language) }
     switch (name) {
       case 'script.ipxe':
         return { status: 200, text: await desk.script(token, macIn(url)) }
@@ -173,13 +182,13 @@ export function createBootHttp({ log, desk, read, address, port }: BootHttpOptio
     const isSame = condition === undefined || condition === etag
     const range = isSame ? parseRange(request.headers.range, sizeBytes) : undefined
     if (range === 'unsatisfiable') {
-      response.writeHead(416, { 'content-range': `bytes */${sizeBytes}`, 'content-length': 0 }).end()
+      response.writeHead(416, { 'content-range': `bytes */${sizeBytes}`, [LENGTH]: 0 }).end()
       return false
     }
     const { from, to } = range ?? { from: 0, to: sizeBytes }
     response.writeHead(range ? 206 : 200, {
       'content-type': OCTETS,
-      'content-length': to - from,
+      [LENGTH]: to - from,
       'accept-ranges': 'bytes',
       ...tag,
       ...(range ? { 'content-range': `bytes ${from}-${to - 1}/${sizeBytes}` } : {}),

@@ -437,8 +437,14 @@ const boots: { name: string; options: Options; file: string; expect: Options; no
     expect: { vendorClass: 'PXEClient' },
   },
   {
-    name: '32-bit x86 UEFI is refused',
-    options: { clientArch: [6], vendorClass: 'PXEClient' },
+    name: 'x86 UEFI of 32 bits: GRUB',
+    options: { clientArch: [6], vendorClass: 'PXEClient:Arch:00006' },
+    file: 'grub/grubnetia32.efi',
+    expect: { vendorClass: 'PXEClient', bootFileName: 'grub/grubnetia32.efi' },
+  },
+  {
+    name: 'x86 UEFI of 32 bits over HTTP is refused',
+    options: { clientArch: [15], vendorClass: 'HTTPClient:Arch:00015' },
     file: '',
     expect: {},
     none: true,
@@ -456,7 +462,7 @@ for (const c of boots)
     assert.equal(said.send.options.vendorSpecific?.toHex(), isPxe ? '060108ff' : undefined)
     const choice = said.events.at(-1)?.boot
     assert.equal(choice?.kind, c.none ? 'none' : c.file.startsWith('http') ? 'url' : 'file')
-    if (choice?.kind === 'none') assert.match(choice.why, /no iPXE binary for x86 \(32-bit\) UEFI \(6\)/)
+    if (choice?.kind === 'none') assert.match(choice.why, /no boot loader for x86 \(32-bit\) UEFI HTTP \(15\)/)
   })
 
 test('answer: an operating system is sent no boot file', () => {

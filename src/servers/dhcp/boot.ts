@@ -37,9 +37,13 @@ export interface BootDirectory {
   hostNameFor?(mac: string): string | undefined
 }
 
-/** iPXE binaries, as Debian's `ipxe` package names them, by client architecture; how each is fetched follows from the firmware. */
+/**
+ * Boot loaders by client architecture, as Debian's packages name them; how each is fetched follows from the firmware. iPXE but for 32-bit x86
+ * UEFI (6), for which Debian has none: GRUB there, which looks for its configuration and modules in the folder that it names `/grub`.
+ */
 export const LOADERS: Readonly<Record<number, string>> = {
   0: 'undionly.kpxe',
+  6: 'grub/grubnetia32.efi',
   7: 'snponly.efi',
   9: 'snponly.efi',
   11: 'ipxe-arm64.efi',
@@ -47,14 +51,11 @@ export const LOADERS: Readonly<Record<number, string>> = {
   19: 'ipxe-arm64.efi',
 }
 
-/**
- * The first boot file for firmware that is not yet iPXE: by TFTP, or by `baseUrl` for UEFI HTTP boot. 32-bit x86 UEFI (6) is refused:
- * a 64-bit binary would only hang there.
- */
+/** The first boot file for firmware that is not yet iPXE: by TFTP, or by `baseUrl` for UEFI HTTP boot. */
 export function loaderFor(client: BootClient, baseUrl: string): BootChoice {
   if (client.arch === undefined) return { kind: 'none', why: 'it does not say its architecture (option 93)' }
   const name = LOADERS[client.arch]
-  if (!name) return { kind: 'none', why: `there is no iPXE binary for ${archName(client.arch)}` }
+  if (!name) return { kind: 'none', why: `there is no boot loader for ${archName(client.arch)}` }
   if (!client.isHttpClient) return { kind: 'file', name }
   return { kind: 'url', url: `${baseUrl.replace(/\/$/, '')}/${name}` }
 }

@@ -10,7 +10,7 @@ import { assignments } from '../../formats/shell/quote.ts'
 import { publicKeyLine } from '../../formats/ssh/keys.ts'
 import type { Arch, Wipe, WipeRequest } from '../../model/machine.ts'
 import type { BootFile } from '../boot/boot.ts'
-import { agentScript } from '../boot/scripts.ts'
+import { agentScript, type BootScript } from '../boot/scripts.ts'
 import { sshVariables } from '../boot/spec.ts'
 import type { Tty } from '../containers/agent.ts'
 import type { GuestPort, GuestProcess } from '../containers/ports.ts'
@@ -107,7 +107,7 @@ export function createAgents(deps: AgentsDeps) {
      * @param scriptUrl with which it asks again
      * @returns undefined where such machines boot no agent, or there is no kit for it
      */
-    async script(mac: string, machine: StoredMachine | undefined, scriptUrl: string): Promise<string | undefined> {
+    async script(mac: string, machine: StoredMachine | undefined, scriptUrl: string): Promise<BootScript | undefined> {
       const kit = deps.isOn ? await deps.kitOf(machine?.arch ?? sighted.get(mac) ?? 'amd64') : undefined
       if (!kit) return undefined
       const { token } = sessions.open(mac, kit)

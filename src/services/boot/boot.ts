@@ -13,7 +13,8 @@ import type { AgentsService } from '../agents/agents.ts'
 import type { StoredMachine } from '../machines/ports.ts'
 import type { Boot, BootStore } from './ports.ts'
 import { rootFile, rootParams, rootVariables, type BootRoot, type NbdAddress, type RootFileName } from './root.ts'
-import { containerScript, preparingScript, waitingScript } from './scripts.ts'
+import { containerScript, preparingScript, waitingScript, type BootScript } from './scripts.ts'
+import { scriptText, type ScriptLanguage } from './script-text.ts'
 import { renderSpec, type WorkloadSpec } from './spec.ts'
 
 /** A file that a machine loads. Who sends it reads its pieces, in another thread. */
@@ -100,8 +101,7 @@ export function createBoot(deps: BootDeps) {
     return { ...found, prepared: ready }
   }
 
-  /** The iPXE script of a boot. */
-  async function script(token: string, mac: string): Promise<string> {
+  async function script(token: string, mac: string): Promise<BootScript> {
     const { boot, container, machine } = await live(token)
     if (!machine.macs.includes(mac)) throw new AppError('not_found', 'Cannot find what this address stood for')
     const ready = await deps.preparedOf(container)
@@ -149,7 +149,8 @@ export function createBoot(deps: BootDeps) {
       await deps.onBootChange()
     },
 
-    script,
+    /** The iPXE script of a boot. @throws {AppError} not_found */
+    script: async (token: string, mac: string): Promise<string> => scriptText('ipxe', await script(token, mac)),
 
     /** Where the script of a boot is, for a machine that adds its MAC by itself. */
     scriptUrl: (token: string): string => `${deps.httpUrl}/boot/${token}/script.ipxe`,
@@ -158,30 +159,8 @@ export function createBoot(deps: BootDeps) {
      * For a machine without a boot: its own script after all when it has one by now, or why there is none.
      * @throws {AppError} not_found for one that is disabled
      */
-    async waiting(mac: string): Promise<string> {
-      const machine = await deps.machineByMac(mac)
-      const boot = machine && (await boots.openOf(machine.id))
-      if (machine && !machine.enabled && !boot)
-        throw new AppError('not_found', 'Cannot find what this address stood for')
-      if (!machine || machine.admission === 'discovered')
-        return (await deps.agents.script(mac, machine, waitingUrl(mac))) ?? unacceptedScript(mac, machine)
-      if (machine.admission === 'rejected')
-        return waitingScript(
-          [`${machine.name} is rejected`, `change that with: bareboat machine accept ${machine.name}`],
-          waitingUrl(mac),
-        )
-      if (boot) return script(boot.token, mac)
-      const agent = machine.cordoned ? await deps.agents.script(mac, machine, waitingUrl(mac)) : undefined
-      if (agent !== undefined) return agent
-      return waitingScript(
-        machine.cordoned
-          ? [`${machine.name} is cordoned`, `change that with: bareboat machine uncordon ${machine.name}`]
-          : [
-              `${machine.name} has no container to boot`,
-              `start one with: bareboat run --machine ${machine.name} IMAGE`,
-            ],
-        waitingUrl(mac),
-      )
+    async waiting(mac: string, language: ScriptLanguage = 'ipxe'): Promise<string> {
+      return scriptText(language, await scriptFor(mac))
     },
 
     /** @throws {AppError} not_found, conflict while the image is not ready */
@@ -272,7 +251,29 @@ export function createBoot(deps: BootDeps) {
     },
   }
 
-  function unacceptedScript(mac: string, machine: StoredMachine | undefined): string {
+  async function scriptFor(mac: string): Promise<BootScript> {
+    const machine = await deps.machineByMac(mac)
+    const boot = machine && (await boots.openOf(machine.id))
+    if (machine && !machine.enabled && !boot) throw new AppError('not_found', 'Cannot find what this address stood for')
+    if (!machine || machine.admission === 'discovered')
+      return (await deps.agents.script(mac, machine, waitingUrl(mac))) ?? unacceptedScript(mac, machine)
+    if (machine.admission === 'rejected')
+      return waitingScript(
+        [`${machine.name} is rejected`, `change that with: bareboat machine accept ${machine.name}`],
+        waitingUrl(mac),
+      )
+    if (boot) return script(boot.token, mac)
+    const agent = machine.cordoned ? await deps.agents.script(mac, machine, waitingUrl(mac)) : undefined
+    if (agent !== undefined) return agent
+    return waitingScript(
+      machine.cordoned
+        ? [`${machine.name} is cordoned`, `change that with: bareboat machine uncordon ${machine.name}`]
+        : [`${machine.name} has no container to boot`, `start one with: bareboat run --machine ${machine.name} IMAGE`],
+      waitingUrl(mac),
+    )
+  }
+
+  function unacceptedScript(mac: string, machine: StoredMachine | undefined): BootScript {
     return waitingScript(
       machine
         ? [`${machine.name} is not accepted yet`, `accept it with: bareboat machine accept ${machine.name}`]

@@ -1,8 +1,4 @@
-/**
- * The iPXE scripts that machines are given. Each ends by asking again, so that no machine is left at a prompt or thrown into
- * its firmware's menu.
- */
-import { renderScript } from '../../formats/ipxe/script.ts'
+/** What machines are told to boot, whichever boot loader reads it (script-text.ts). */
 
 /** Between two questions of a machine that has to wait, seconds. */
 const ASK_AGAIN_SECONDS = 10
@@ -10,6 +6,18 @@ const PREPARING_SECONDS = 2
 const RETRY_SECONDS = 3
 /** Nobody watches a machine that is not in use: a kernel that panics starts it anew, after these seconds. */
 const PANIC = 'panic=10'
+
+export interface BootScript {
+  /** For whoever looks at the console. */
+  readonly says: readonly string[]
+  readonly kernel?: {
+    /** Below which `kernel` and `initrd` are. */
+    readonly baseUrl: string
+    readonly args: readonly string[]
+  }
+  /** Every script ends by asking again, so that no machine is left at a prompt or thrown into its firmware's menu. */
+  readonly again: { readonly url: string; readonly afterSeconds: number }
+}
 
 export interface KernelScript {
   readonly machineName: string
@@ -27,7 +35,7 @@ export interface ContainerScript extends KernelScript {
 }
 
 /** Boots one container on one machine. */
-export function containerScript(script: ContainerScript): string {
+export function containerScript(script: ContainerScript): BootScript {
   return kernelScript(
     `${script.machineName} boots container ${script.containerName} (${short(script)})`,
     [`bareboat.id=${script.containerId}`],
@@ -36,7 +44,7 @@ export function containerScript(script: ContainerScript): string {
 }
 
 /** Boots the agent on a machine without a container. @param status of the machine: discovered, cordoned, … */
-export function agentScript(script: KernelScript, status: string): string {
+export function agentScript(script: KernelScript, status: string): BootScript {
   return kernelScript(
     `${script.machineName} is ${status} and starts the agent, which reports its hardware`,
     [PANIC],
@@ -44,57 +52,37 @@ export function agentScript(script: KernelScript, status: string): string {
   )
 }
 
-/** Loads and starts a kernel. What fails is tried again, with the script fetched anew. */
-function kernelScript(what: string, args: readonly string[], script: KernelScript): string {
-  return renderScript([
-    { do: 'echo', text: `Bareboat: ${what}` },
-    { do: 'imgfree' },
-    {
-      do: 'kernel',
-      name: 'kernel',
-      url: `${script.baseUrl}/kernel`,
+/** What fails is tried again, with the script fetched anew. */
+function kernelScript(what: string, args: readonly string[], script: KernelScript): BootScript {
+  return {
+    says: [what],
+    kernel: {
+      baseUrl: script.baseUrl,
       args: [
-        'initrd=initrd',
         ...args,
         `bareboat.url=${script.baseUrl}`,
         `BOOTIF=01-${script.mac.replaceAll(':', '-')}`,
         ...script.kernelParams,
       ],
-      orElse: 'failed',
     },
-    { do: 'initrd', name: 'initrd', url: `${script.baseUrl}/initrd`, orElse: 'failed' },
-    { do: 'boot', orElse: 'failed' },
-    { do: 'label', label: 'failed' },
-    { do: 'echo', text: `Bareboat: loading or starting the kernel failed, trying again in ${RETRY_SECONDS} s` },
-    ...askAgain(script.scriptUrl, RETRY_SECONDS),
-  ])
+    again: { url: script.scriptUrl, afterSeconds: RETRY_SECONDS },
+  }
 }
 
 /** For a machine whose container is not ready to be loaded yet. */
-export function preparingScript(machineName: string, scriptUrl: string): string {
-  return renderScript([
-    { do: 'echo', text: `Bareboat: ${machineName} waits for its image to be ready` },
-    ...askAgain(scriptUrl, PREPARING_SECONDS),
-  ])
+export function preparingScript(machineName: string, scriptUrl: string): BootScript {
+  return {
+    says: [`${machineName} waits for its image to be ready`],
+    again: { url: scriptUrl, afterSeconds: PREPARING_SECONDS },
+  }
 }
 
 /** For a machine that has nothing to boot: says so and why, waits, asks again. */
-export function waitingScript(reasons: readonly string[], scriptUrl: string): string {
-  return renderScript([
-    ...reasons.map((text) => ({ do: 'echo', text: `Bareboat: ${text}` }) as const),
-    { do: 'echo', text: `Bareboat: asking again in ${ASK_AGAIN_SECONDS} s` },
-    ...askAgain(scriptUrl, ASK_AGAIN_SECONDS),
-  ])
-}
-
-/** Sleeps and chains for ever: `chain` that fails falls through to the next round. */
-function askAgain(url: string, seconds: number) {
-  return [
-    { do: 'label', label: 'again' },
-    { do: 'sleep', seconds },
-    { do: 'chain', url, orElse: 'again' },
-    { do: 'goto', label: 'again' },
-  ] as const
+export function waitingScript(reasons: readonly string[], scriptUrl: string): BootScript {
+  return {
+    says: [...reasons, `asking again in ${ASK_AGAIN_SECONDS} s`],
+    again: { url: scriptUrl, afterSeconds: ASK_AGAIN_SECONDS },
+  }
 }
 
 function short(script: ContainerScript): string {

@@ -12,6 +12,7 @@ import type { GuestFile, Inflate, PackageInfo, PackageSource } from './ports.ts'
 import { link, loaderLinks, programEntries, programFiles } from './programs.ts'
 import {
   AGENT_PROGRAMS,
+  GRUB_FILES,
   IPXE_FILES,
   kernelPackage,
   MEDIA_LOADERS,
@@ -75,7 +76,9 @@ export type BuildProgress = (step: string) => void
 /** The digest of everything that decides a kit's bytes, without fetching a package. */
 export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: AbortSignal): Promise<string> {
   const loaders = MEDIA_LOADERS[deps.architecture]
-  const programs = new Set([...PROGRAMS, ...AGENT_PROGRAMS, ...loaders].map((p) => p.package))
+  const grub = GRUB_FILES[deps.architecture]
+  const files = [...PROGRAMS, ...AGENT_PROGRAMS, ...loaders, ...Object.values(grub)]
+  const programs = new Set(files.map((p) => p.package))
   const names = [kernelPackage(recipe.flavour, deps.architecture), ...programs, 'ipxe']
   const packages: PackageInfo[] = []
   // Libraries come from what these packages depend on; two levels cover every library of a kit.
@@ -100,6 +103,7 @@ export async function inputsDigest(deps: BuildDeps, recipe: KitRecipe, signal?: 
       AGENT_PROGRAMS,
       IPXE_FILES,
       loaders,
+      grub,
       moduleNames(deps.architecture),
       UNPACKED_MODULES,
       lines,
@@ -144,6 +148,8 @@ export async function buildKit(
   ])
   for (const { package: name, from } of MEDIA_LOADERS[deps.architecture])
     files.set(`media/${basename(from)}`, fileOf(await trees.tree(name, signal), from))
+  for (const [path, { package: name, from }] of Object.entries(GRUB_FILES[deps.architecture]))
+    files.set(`grub/${path}`, fileOf(await trees.tree(name, signal), from))
   const packages = (await trees.fetched()).map(({ name, version, sha256 }) => ({ name, version, sha256 }))
   const manifest: KitManifest = {
     recipe: RECIPE_VERSION,

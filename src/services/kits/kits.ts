@@ -29,6 +29,8 @@ export interface Kit {
   readonly agentToolsPath?: string
   /** Name, e.g. `snponly.efi`, to path. */
   readonly ipxe: ReadonlyMap<string, string>
+  /** The same of GRUB, e.g. `i386-efi/http.mod`; empty in a kit of an older recipe, and in one for arm64. */
+  readonly grub: ReadonlyMap<string, string>
   /** The same of what firmware starts from a medium, e.g. `isolinux.bin`; empty in a kit of an older recipe. */
   readonly media: ReadonlyMap<string, string>
 }
@@ -206,6 +208,7 @@ function kitOf({ hex, manifest: bytes, createdAt }: KeptKit, store: KitStore): K
     initrdPath: store.pathOf(hex, 'initrd'),
     ...(Object.hasOwn(manifest.files, 'agent-tools') ? { agentToolsPath: store.pathOf(hex, 'agent-tools') } : {}),
     ipxe: below('ipxe/'),
+    grub: below('grub/'),
     media: below('media/'),
   }
 }

@@ -3,7 +3,7 @@ import type { Arch } from '../../model/machine.ts'
 
 export const SUITE = 'trixie'
 /** Raised when the way a kit is put together changes, so that an older kit is not taken for the same. */
-export const RECIPE_VERSION = 5
+export const RECIPE_VERSION = 6
 
 export const FLAVOURS = {
   full: { kernel: 'linux-image-', means: 'every driver: physical machines' },
@@ -51,14 +51,14 @@ export const IPXE_FILES = [
   'ipxe.iso',
 ] as const
 
-interface MediaLoader {
+interface PackagedFile {
   readonly package: string
   /** Its path in the package. */
   readonly from: string
 }
 
 /** What firmware starts from a medium that holds all of a boot, by architecture; in the kit they lie under `media/`. */
-export const MEDIA_LOADERS: Readonly<Record<Arch, readonly MediaLoader[]>> = {
+export const MEDIA_LOADERS: Readonly<Record<Arch, readonly PackagedFile[]>> = {
   amd64: [
     { package: 'systemd-boot-efi', from: 'usr/lib/systemd/boot/efi/systemd-bootx64.efi' },
     { package: 'isolinux', from: 'usr/lib/ISOLINUX/isolinux.bin' },
@@ -66,6 +66,21 @@ export const MEDIA_LOADERS: Readonly<Record<Arch, readonly MediaLoader[]>> = {
     { package: 'syslinux-common', from: 'usr/lib/syslinux/modules/bios/ldlinux.c32' },
   ],
   arm64: [{ package: 'systemd-boot-efi', from: 'usr/lib/systemd/boot/efi/systemd-bootaa64.efi' }],
+}
+
+/**
+ * GRUB for 32-bit UEFI on a processor that has 64 bits, with the module that it lacks, by the name that it asks for below `grub/`; in the kit they
+ * lie under that name too.
+ */
+export const GRUB_FILES: Readonly<Record<Arch, Readonly<Record<string, PackagedFile>>>> = {
+  amd64: {
+    'grubnetia32.efi': {
+      package: 'grub-efi-ia32-unsigned',
+      from: 'usr/lib/grub/i386-efi/monolithic/grubnetia32.efi',
+    },
+    'i386-efi/http.mod': { package: 'grub-efi-ia32-bin', from: 'usr/lib/grub/i386-efi/http.mod' },
+  },
+  arm64: {},
 }
 
 /** Modules by what they are for. Those that a kernel has built in, or has not at all (cloud), are left out and noted. */

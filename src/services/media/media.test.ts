@@ -29,6 +29,7 @@ function kitWith(...names: string[]): Kit {
       files: Object.fromEntries(names.map((name) => [name, { sha256: '', sizeBytes: SIZES[name] ?? 1_000_000 }])),
     },
     ipxe: named('ipxe/'),
+    grub: named('grub/'),
     media: named('media/'),
   } as unknown as Kit
 }
