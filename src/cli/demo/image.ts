@@ -15,6 +15,8 @@ export async function importDemoImage(client: Client, signal: AbortSignal): Prom
     await chmod(dir, 0o755)
     await mkdir(join(dir, 'bin'))
     await mkdir(join(dir, 'etc'))
+    await mkdir(join(dir, 'tmp'))
+    await chmod(join(dir, 'tmp'), 0o1777)
     await copyFile('/bin/busybox', join(dir, 'bin/busybox'))
     await chmod(join(dir, 'bin/busybox'), 0o755)
     await writeFile(join(dir, 'etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n')

@@ -3,6 +3,7 @@
  * alphabet and stands in double quotes, so that no name or parameter can add a statement or expand a variable.
  */
 import { AppError } from '../../base/errors.ts'
+import { plainText } from '../plain-text.ts'
 
 export type GrubStatement =
   | { readonly do: 'echo'; readonly text: string }
@@ -85,9 +86,4 @@ function bare(text: string): string {
 function name(text: string): string {
   if (!NAME.test(text)) throw new AppError('invalid', `Cannot use "${text}" as a name in a GRUB script`)
   return text
-}
-
-/** Text for people: what GRUB would interpret is replaced, nothing is refused. */
-function plainText(text: string): string {
-  return text.replace(/[^A-Za-z0-9 _./:=,@%+()'-]/g, '_').slice(0, 200)
 }

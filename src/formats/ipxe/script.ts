@@ -3,6 +3,7 @@
  * that no name or parameter can add a statement of its own (iPXE expands `${…}` and splits at spaces, `&&`, `||` and `#`).
  */
 import { AppError } from '../../base/errors.ts'
+import { plainText } from '../plain-text.ts'
 
 export type Statement =
   | { readonly do: 'comment' | 'echo'; readonly text: string }
@@ -78,9 +79,4 @@ function word(text: string): string {
 function label(text: string): string {
   if (!LABEL.test(text)) throw new AppError('invalid', `Cannot use "${text}" as a label of an iPXE script`)
   return text
-}
-
-/** Text for people: what iPXE would interpret is replaced, nothing is refused. */
-function plainText(text: string): string {
-  return text.replace(/[^A-Za-z0-9 _./:=,@%+()'-]/g, '_').slice(0, 200)
 }
