@@ -116,6 +116,21 @@ export class Reader {
   }
 }
 
+const SLAB_BYTES = 65_536
+let slab = new Uint8Array(SLAB_BYTES)
+let slabAt = 0
+
+/** Room for what is written, with bytes of others in it. A packet's is part of a slab: a buffer of its own costs more than all that is written. */
+function room(length: number): Uint8Array {
+  if (length > SLAB_BYTES / 16) return new Uint8Array(length)
+  if (slabAt + length > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES)
+    slabAt = 0
+  }
+  slabAt += length
+  return slab.subarray(slabAt - length, slabAt)
+}
+
 /** Appends values to a growing byte array. Methods return the writer, so that a packet reads as one list. */
 export class Writer {
   #bytes: Uint8Array
@@ -123,8 +138,8 @@ export class Writer {
   #length = 0
 
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity)
-    this.#view = new DataView(this.#bytes.buffer)
+    this.#bytes = room(capacity)
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, capacity)
   }
 
   get length(): number {
@@ -185,7 +200,8 @@ export class Writer {
 
   /** `length` zero bytes. */
   zeros(length: number): this {
-    this.#grow(length)
+    const at = this.#grow(length)
+    this.#bytes.fill(0, at, at + length)
     return this
   }
 
