@@ -106,7 +106,7 @@ async function prepare(scratch: string, files: number, fileBytes: number) {
 
 /** With the options that `./bareboat` gives Node.js. */
 function runOurs(index: string): Once {
-  const options = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4']
+  const options = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', '--heap-growing-percent=25']
   const { status, stdout, stderr } = spawnSync(process.execPath, [...options, import.meta.filename, '--once', index], {
     encoding: 'utf8',
     env: { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072' },

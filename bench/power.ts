@@ -52,7 +52,7 @@ const rounds = Number(values.rounds)
 await using farm = await openFarm(count)
 const { net, hosts } = farm
 // As the launcher does.
-const LIMITS = ['--max-semi-space-size=4']
+const LIMITS = ['--max-semi-space-size=4', '--heap-growing-percent=25']
 process.env['MALLOC_MMAP_THRESHOLD_'] = '131072'
 const ours = startIn(net.clientNamespace, [...LIMITS, join(import.meta.dirname, 'power-ours.ts')])
 await using daemon = startDaemon(

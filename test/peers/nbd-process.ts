@@ -11,7 +11,12 @@ export interface NbdProcess extends AsyncDisposable {
 export async function startNbd(orders: HostOrders): Promise<NbdProcess> {
   const child: ChildProcess = fork(new URL('./nbd-host.ts', import.meta.url), {
     // As ./bareboat starts the daemon.
-    execArgv: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', '--expose-gc'],
+    execArgv: [
+      '--disable-warning=ExperimentalWarning',
+      '--max-semi-space-size=4',
+      '--heap-growing-percent=25',
+      '--expose-gc',
+    ],
     env: { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072' },
     serialization: 'advanced',
   })

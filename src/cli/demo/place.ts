@@ -36,5 +36,6 @@ export const SELF: readonly string[] = [
   // As the launcher does.
   '--disable-proto=throw',
   '--max-semi-space-size=4',
+  '--heap-growing-percent=25',
   join(CHECKOUT, 'src/main.ts'),
 ]
