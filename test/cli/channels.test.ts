@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
 import { runCli } from '../../src/cli/program.ts'
 import type { Container } from '../../src/model/container.ts'
-import { ndjson, failure, startFakeApi, type ChannelHandler, type FakeApi } from '../fakes/api-server.ts'
+import { ndjson, failure, sse, startFakeApi, type ChannelHandler, type FakeApi } from '../fakes/api-server.ts'
 import { fakeTerminal, run } from '../fakes/terminal.ts'
 import { aContainer } from '../fakes/things.ts'
 
@@ -114,6 +114,25 @@ test('a boot that fails ends with 125, the stage, the cause and what to do', asy
   assert.equal(
     ran.stderr,
     `bareboat: Cannot run "alpine:3.20" on "rack1-07": failed at stage "power-on": ${cause}; the machine could not be switched off; to see what the machine said: bareboat logs --console web\n`,
+  )
+})
+
+test('a boot that fails under --rm, whose container is gone before anybody can look, still ends with its cause', async () => {
+  await using api = await startFakeApi()
+  const gone = failure(404, 'not_found', 'Cannot find container "web": no such container')
+  serveRun(api, (channel) => channel.close())
+  for (const path of ['', '/wait']) api.on(`GET /v1/containers/:id${path}`, gone)
+  const event = (action: string, attributes: object) =>
+    [
+      'event',
+      { id: 1, at: CREATED_MS, kind: 'container', action, subjectId: 'x', name: 'web', source: 'daemon', attributes },
+    ] as const
+  const cause = 'there is no kernel "mine" here'
+  api.on('GET /v1/events', sse(event('fail', { cause, failedStage: 'power-on' }), event('destroy', {})))
+  const ran = await run(api, ['run', '-q', '--rm', 'alpine'])
+  assert.deepEqual(
+    [ran.code, ran.stderr],
+    [125, `bareboat: Cannot run "alpine:3.20" on "rack1-07": failed at stage "power-on": ${cause}\n`],
   )
 })
 

@@ -85,8 +85,10 @@ async function finish(
       if (end?.state === 'failed') session.note(`bareboat: ${end.cause ?? `container "${container.name}" failed`}`)
       return isCutOff ? INTERRUPTED : outcome.code
     }
-    if (end?.state === 'failed') throw new AppError('boot_failed', end.cause ?? 'no cause is known')
-    return isCutOff ? INTERRUPTED : (end?.exitCode ?? 125)
+    if (isCutOff) return INTERRUPTED
+    if (end?.state === 'failed' || end?.exitCode === undefined)
+      throw new AppError('boot_failed', end?.cause ?? 'no cause is known')
+    return end.exitCode
   }
   return outcome.code
 }
@@ -136,6 +138,20 @@ async function watch(
   }
 }
 
+/** What was noted of a container that is gone: with `--rm` that of one that failed goes at once. */
+async function asItFailed(session: Session, container: Container): Promise<Container> {
+  const query = { containerId: container.id, sinceMs: container.createdAt, signal: session.signal }
+  try {
+    for await (const { action, attributes } of session.client().events(query)) {
+      const { cause, failedStage } = attributes
+      if (action === 'fail') return { ...container, ...(cause && { cause }), ...(failedStage && { failedStage }) }
+    }
+  } catch {
+    // Then nobody knows more than the error says.
+  }
+  return container
+}
+
 async function explainFailure(session: Session, container: Container, error: unknown): Promise<unknown> {
   if (!(error instanceof AppError) || session.signal.aborted) return error
   if (error.code === 'unreachable')
@@ -144,14 +160,15 @@ async function explainFailure(session: Session, container: Container, error: unk
       `Cannot follow container "${container.name}": the server went away; the container may still run: bareboat attach ${container.name}`,
       { cause: error },
     )
-  const last = await session
+  const kept = await session
     .client()
     .containers.inspect(container.id, { signal: session.signal })
-    .catch(() => container)
+    .catch(() => undefined)
+  const last = kept ?? (await asItFailed(session, container))
   const stage = last.failedStage === undefined ? '' : ` at stage "${last.failedStage}"`
   const where = last.machineName === undefined ? '' : ` on "${last.machineName}"`
   const cause = (last.cause ?? error.message).replace(/^Cannot /, 'cannot ')
   const off = last.machineOff === false ? '; the machine could not be switched off' : ''
-  const look = last === container ? '' : `; to see what the machine said: bareboat logs --console ${container.name}`
+  const look = kept === undefined ? '' : `; to see what the machine said: bareboat logs --console ${container.name}`
   return new AppError('boot_failed', `Cannot run "${container.image}"${where}: failed${stage}: ${cause}${off}${look}`)
 }

@@ -41,6 +41,7 @@ export function stateEvent(container: Container, action: ContainerAction, patch:
   return containerEvent(container, nameOf(container, action), 'daemon', {
     transition: action,
     ...(patch.cause === undefined ? {} : { cause: patch.cause }),
+    ...(patch.failedStage === undefined ? {} : { failedStage: patch.failedStage }),
     ...(patch.exitCode === undefined ? {} : { exitCode: String(patch.exitCode) }),
   })
 }
