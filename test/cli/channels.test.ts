@@ -136,6 +136,30 @@ test('a boot that fails under --rm, whose container is gone before anybody can l
   )
 })
 
+test('a run under --rm that somebody kills ends as docker says, though its container is gone', async () => {
+  await using api = await startFakeApi()
+  serveRun(api, (channel) => channel.close())
+  for (const path of ['', '/wait'])
+    api.on(`GET /v1/containers/:id${path}`, failure(404, 'not_found', 'Cannot find container "web": no such container'))
+  const event = (action: string) =>
+    [
+      'event',
+      {
+        id: 1,
+        at: CREATED_MS,
+        kind: 'container',
+        action,
+        subjectId: 'x',
+        name: 'web',
+        source: 'daemon',
+        attributes: { exitCode: '137' },
+      },
+    ] as const
+  api.on('GET /v1/events', sse(event('die'), event('destroy')))
+  const ran = await run(api, ['run', '-q', '--rm', 'alpine'])
+  assert.deepEqual([ran.code, ran.stderr], [137, ''])
+})
+
 test('a server that goes away during a run is told as that', async () => {
   await using api = await startFakeApi()
   serveRun(api, (channel) => channel.socket.terminate())

@@ -1,5 +1,5 @@
 /** A foreground run: the boot's progress, then the workload's own input and output, then its exit code. */
-import { AppError } from '../../base/errors.ts'
+import { AppError, type ErrorCode } from '../../base/errors.ts'
 import type { Container } from '../../model/container.ts'
 import type { Session } from '../session.ts'
 import { detachFilter, noKeys, parseDetachKeys } from '../terminal/keys.ts'
@@ -80,23 +80,26 @@ async function finish(
     const end = await session
       .client()
       .containers.wait(container.id, { signal: session.signal })
-      .catch((error: unknown) => ignoreGone(error))
+      .catch((error: unknown) => {
+        if (isCode(error, 'not_found')) return asItEnded(session, container)
+        // The exit code is known already.
+        if (isCode(error, 'unreachable') && outcome.kind === 'exit') return container
+        throw error
+      })
     if (outcome.kind === 'exit') {
-      if (end?.state === 'failed') session.note(`bareboat: ${end.cause ?? `container "${container.name}" failed`}`)
+      if (end.state === 'failed') session.note(`bareboat: ${end.cause ?? `container "${container.name}" failed`}`)
       return isCutOff ? INTERRUPTED : outcome.code
     }
     if (isCutOff) return INTERRUPTED
-    if (end?.state === 'failed' || end?.exitCode === undefined)
-      throw new AppError('boot_failed', end?.cause ?? 'no cause is known')
+    if (end.state === 'failed' || end.exitCode === undefined)
+      throw new AppError('boot_failed', end.cause ?? 'no cause is known')
     return end.exitCode
   }
   return outcome.code
 }
 
-/** With `--rm` the server may have removed the container already. */
-function ignoreGone(error: unknown): undefined {
-  if (error instanceof AppError && (error.code === 'not_found' || error.code === 'unreachable')) return undefined
-  throw error
+function isCode(error: unknown, code: ErrorCode): boolean {
+  return error instanceof AppError && error.code === code
 }
 
 /** The first interrupt stops the container, the second kills it, the third leaves it to itself. */
@@ -138,18 +141,21 @@ async function watch(
   }
 }
 
-/** What was noted of a container that is gone: with `--rm` that of one that failed goes at once. */
-async function asItFailed(session: Session, container: Container): Promise<Container> {
+/** What was noted of the end of a container that is gone: with `--rm` it goes at once. */
+async function asItEnded(session: Session, container: Container): Promise<Container> {
   const query = { containerId: container.id, sinceMs: container.createdAt, signal: session.signal }
+  let last = container
   try {
     for await (const { action, attributes } of session.client().events(query)) {
-      const { cause, failedStage } = attributes
-      if (action === 'fail') return { ...container, ...(cause && { cause }), ...(failedStage && { failedStage }) }
+      const { cause, failedStage, exitCode } = attributes
+      if (exitCode) last = { ...last, exitCode: Number(exitCode) }
+      if (action === 'fail')
+        last = { ...last, state: 'failed', ...(cause && { cause }), ...(failedStage && { failedStage }) }
     }
   } catch {
     // Then nobody knows more than the error says.
   }
-  return container
+  return last
 }
 
 async function explainFailure(session: Session, container: Container, error: unknown): Promise<unknown> {
@@ -164,7 +170,7 @@ async function explainFailure(session: Session, container: Container, error: unk
     .client()
     .containers.inspect(container.id, { signal: session.signal })
     .catch(() => undefined)
-  const last = kept ?? (await asItFailed(session, container))
+  const last = kept ?? (await asItEnded(session, container))
   const stage = last.failedStage === undefined ? '' : ` at stage "${last.failedStage}"`
   const where = last.machineName === undefined ? '' : ` on "${last.machineName}"`
   const cause = (last.cause ?? error.message).replace(/^Cannot /, 'cannot ')
