@@ -164,3 +164,21 @@ test('an import that is interrupted leaves nothing', async () => {
   await assert.rejects(importing, fails('interrupted'))
   assert.deepEqual([await bench.images.list(), bench.files()], [[], []])
 })
+
+test('what is no archive is refused under the name that messages are to have, and nothing stays', async () => {
+  await using bench = await openImageBench()
+  const path = join(scratch, 'upload')
+  writeFileSync(path, 'not a tar')
+  for (const [options, name] of [
+    [{}, path],
+    [{ name: 'example:1' }, 'example:1'],
+  ] as const)
+    await assert.rejects(bench.images.import(path, options), (error) => {
+      assert.ok(
+        error instanceof Error && error.message.startsWith(`Cannot store "${name}": tar layer: `),
+        String(error),
+      )
+      return true
+    })
+  assert.deepEqual([await bench.images.list(), bench.files()], [[], []])
+})

@@ -222,7 +222,9 @@ export function imageRoutes({ images, exports, uploadDir }: ImageRoutesDeps): Op
         const body = request.raw.body
         if (!body) throw new AppError('invalid', 'Cannot import: the request has no body')
         await using upload = await receive(body, uploadDir, signal)
-        send('done', (await images.import(upload.path, options, tellProgress(send), signal)).map(summaryOf)[0])
+        // Where it waits means nothing to who sent it.
+        const uploaded = { ...options, name: reference ?? 'the upload' }
+        send('done', (await images.import(upload.path, uploaded, tellProgress(send), signal)).map(summaryOf)[0])
       })
     },
   )

@@ -4,6 +4,7 @@ import type { ImageConfig } from '../../formats/oci/image.ts'
 import type { Tree } from '../../formats/tree/tree.ts'
 import type { CommitRequest } from './commit/commit.ts'
 import type { ImageLayer, ImageRecord, OnProgress, TreeChange } from './image.ts'
+import type { ImportOptions } from './import.ts'
 import type { RegistryAccess } from './ports.ts'
 import type { Upkeep } from './upkeep.ts'
 
@@ -39,7 +40,7 @@ export interface Images {
    */
   import(
     source: string,
-    options?: { readonly reference?: string; readonly platform?: string },
+    options?: ImportOptions,
     onProgress?: OnProgress,
     signal?: AbortSignal,
   ): Promise<readonly ImageRecord[]>

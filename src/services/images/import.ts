@@ -14,6 +14,8 @@ import { planRootfs } from './rootfs.ts'
 import { takeIn, type ImagePlan } from './take-in.ts'
 
 export interface ImportOptions {
+  /** What messages call the source. Default: the source itself. */
+  readonly name?: string
   readonly reference?: string
   readonly platform?: string
 }
@@ -28,11 +30,15 @@ export async function importImages(
 ): Promise<readonly ImageRecord[]> {
   const reference = options.reference === undefined ? undefined : tagOf(options.reference)
   const asked = options.platform === undefined ? undefined : parsePlatform(options.platform)
-  const context: ImportContext = { name: source, platform: asked ?? needs.platform }
+  const name = options.name ?? source
+  const context: ImportContext = { name, platform: asked ?? needs.platform }
   const opened = await needs.imports.open(source, signal)
-  if (opened.kind === 'file') return importFile(needs, opened.layer, context, reference, onProgress, signal)
+  if (opened.kind === 'file') {
+    const layer = options.name === undefined ? opened.layer : { ...opened.layer, name: `"${name}"` }
+    return importFile(needs, layer, context, reference, onProgress, signal)
+  }
   if (!(await isLayout(opened.files)))
-    throw new AppError('invalid', `Cannot import "${source}": it is a directory without oci-layout and index.json`)
+    throw new AppError('invalid', `Cannot import "${name}": it is a directory without oci-layout and index.json`)
   return takeAll(needs, await readLayout(opened.files, context, signal), context, reference, onProgress, signal)
 }
 
