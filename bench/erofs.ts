@@ -13,6 +13,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { LAUNCHER_OPTIONS } from '../src/cli/demo/place.ts'
 import { erofsImage } from '../src/formats/erofs/image.ts'
 import { uuidOf } from '../src/formats/erofs/uuid.ts'
 import { serializeExtentRows } from '../src/formats/extent-map.ts'
@@ -106,11 +107,14 @@ async function prepare(scratch: string, files: number, fileBytes: number) {
 
 /** With the options that `./bareboat` gives Node.js. */
 function runOurs(index: string): Once {
-  const options = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', '--heap-growing-percent=25']
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...options, import.meta.filename, '--once', index], {
-    encoding: 'utf8',
-    env: { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072' },
-  })
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [...LAUNCHER_OPTIONS, import.meta.filename, '--once', index],
+    {
+      encoding: 'utf8',
+      env: { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072' },
+    },
+  )
   if (status !== 0) throw new Error(stderr)
   return JSON.parse(stdout) as Once
 }

@@ -20,7 +20,7 @@ import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { SELF } from '../src/cli/demo/place.ts'
+import { LAUNCHER_OPTIONS, SELF } from '../src/cli/demo/place.ts'
 import { ask as askApi, startDaemon } from '../test/peers/durable-daemon.ts'
 import { missing } from '../test/peers/net-pair.ts'
 import { ask, openFarm, PASSWORD, startIn, USER } from './bmc-farm.ts'
@@ -52,9 +52,8 @@ const rounds = Number(values.rounds)
 await using farm = await openFarm(count)
 const { net, hosts } = farm
 // As the launcher does.
-const LIMITS = ['--max-semi-space-size=4', '--heap-growing-percent=25']
 process.env['MALLOC_MMAP_THRESHOLD_'] = '131072'
-const ours = startIn(net.clientNamespace, [...LIMITS, join(import.meta.dirname, 'power-ours.ts')])
+const ours = startIn(net.clientNamespace, [...LAUNCHER_OPTIONS, join(import.meta.dirname, 'power-ours.ts')])
 await using daemon = startDaemon(
   net.folder,
   ['ip', 'netns', 'exec', net.clientNamespace],

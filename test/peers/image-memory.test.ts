@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { LAUNCHER_OPTIONS } from '../../src/cli/demo/place.ts'
 import { writeHugeLayer } from './huge-layer.ts'
 
 const skip = process.platform !== 'linux' && 'no /proc here'
@@ -66,11 +67,10 @@ interface Result {
 /** As `./bareboat` would run it. */
 function importOnce(files: readonly string[]): Result {
   const launcher = readFileSync(new URL('../../bareboat', import.meta.url), 'utf8')
-  const options = /^exec "\$node" (.*) "\$here\/src\/main.ts"/m.exec(launcher)![1]!.split(' ')
   const threshold = /^export MALLOC_MMAP_THRESHOLD_="\$\{MALLOC_MMAP_THRESHOLD_:-(\d+)\}"$/m.exec(launcher)![1]!
   const directory = mkdtempSync(join(scratch, 'store-'))
   const program = join(import.meta.dirname, 'import-once.ts')
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...options, program, directory, ...files], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...LAUNCHER_OPTIONS, program, directory, ...files], {
     encoding: 'utf8',
     timeout: 60_000,
     env: { ...process.env, MALLOC_MMAP_THRESHOLD_: threshold },

@@ -1,6 +1,7 @@
 /** Starts `nbd-host.ts` and speaks with it. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { LAUNCHER_OPTIONS } from '../../src/cli/demo/place.ts'
 import type { HostOrders, HostQuestion } from './nbd-host.ts'
 
 export interface NbdProcess extends AsyncDisposable {
@@ -11,12 +12,7 @@ export interface NbdProcess extends AsyncDisposable {
 export async function startNbd(orders: HostOrders): Promise<NbdProcess> {
   const child: ChildProcess = fork(new URL('./nbd-host.ts', import.meta.url), {
     // As ./bareboat starts the daemon.
-    execArgv: [
-      '--disable-warning=ExperimentalWarning',
-      '--max-semi-space-size=4',
-      '--heap-growing-percent=25',
-      '--expose-gc',
-    ],
+    execArgv: [...LAUNCHER_OPTIONS, '--expose-gc'],
     env: { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072' },
     serialization: 'advanced',
   })

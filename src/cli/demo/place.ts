@@ -29,13 +29,13 @@ export function demoPlace(env: Environment): DemoPlace {
   }
 }
 
-/** The program that `bareboat` is, as an argument list to start it again. */
-export const SELF: readonly string[] = [
-  process.execPath,
+/** What the launcher gives Node.js; a test compares. */
+export const LAUNCHER_OPTIONS: readonly string[] = [
   '--disable-warning=ExperimentalWarning',
-  // As the launcher does.
   '--disable-proto=throw',
   '--max-semi-space-size=4',
   '--heap-growing-percent=25',
-  join(CHECKOUT, 'src/main.ts'),
 ]
+
+/** The program that `bareboat` is, as an argument list to start it again. */
+export const SELF: readonly string[] = [process.execPath, ...LAUNCHER_OPTIONS, join(CHECKOUT, 'src/main.ts')]
