@@ -1,6 +1,6 @@
 /**
  * The stages of a boot, in order, each with how long it may take and what most likely is wrong when it takes longer.
- * A stage's budget counts from the stage before it.
+ * A stage's budget counts from the stage before it. On 32-bit UEFI GRUB is in iPXE's place: `ipxe` is when it has fetched its script.
  */
 import { z } from 'zod'
 

@@ -19,11 +19,19 @@ suite('demo', { skip, concurrency: 1, timeout: 1_200_000 }, () => {
     rmSync(state, { recursive: true })
   })
 
+  function commandLine(pid: string): string {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')
+    } catch {
+      return 'it has ended meanwhile'
+    }
+  }
+
   /** Processes that have anything of this demo on their command line, and what is on the disk. */
   function left(): string[] {
     const lines = readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name) && existsSync(`/proc/${name}/cmdline`))
-      .map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' '))
+      .filter((name) => /^\d+$/.test(name))
+      .map(commandLine)
       .filter((line) => line.includes(state))
     const dir = join(state, 'bareboat')
     return [...lines, ...(existsSync(dir) ? readdirSync(dir) : [])]

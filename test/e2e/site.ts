@@ -1,6 +1,7 @@
 /**
- * A whole site for the tests of one file: a rack of machines (one with BIOS and one with UEFI, unless others are asked for), a server in its network, a registry on the
- * host, and the command line as a person types it. It goes with the process of the test, however that ends.
+ * A whole site for the tests of one file: a rack of machines (one with BIOS and one with UEFI, unless others are asked for), a
+ * server in its network, a registry on the host, and the command line as a person types it. It goes with the process of the test,
+ * however that ends.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { spawn, spawnSync } from 'node:child_process'
@@ -35,7 +36,7 @@ const PROGRAMS =
     ' ',
   )
 const missing = PROGRAMS.filter((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0)
-for (const { code, package: name } of Object.values(OVMF)) if (!existsSync(code)) missing.push(name)
+if (!existsSync(OVMF.uefi.code)) missing.push(OVMF.uefi.package)
 /** For `suite`: false when all is there, else what is missing. */
 export const skip = missing.length > 0 ? `not installed: ${missing.join(', ')}` : false
 

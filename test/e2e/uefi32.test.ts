@@ -1,10 +1,13 @@
 /** A machine with 32-bit UEFI (DHCP's client architecture 6): its firmware loads GRUB by TFTP, and GRUB what iPXE loads elsewhere. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { after, before, suite, test } from 'node:test'
 import { poll } from '../../src/base/clock.ts'
+import { OVMF } from '../../src/rack/qemu-line.ts'
 import { busyboxImage, pushImage } from './images.ts'
-import { openSite, skip, type Site } from './site.ts'
+import { openSite, skip as siteSkip, type Site } from './site.ts'
+
+const skip = siteSkip || (!existsSync(OVMF.uefi32.code) && `not installed: ${OVMF.uefi32.package}`)
 
 suite('32-bit UEFI', { skip, concurrency: 1, timeout: 900_000 }, () => {
   let site: Site

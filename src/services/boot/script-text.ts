@@ -68,6 +68,7 @@ const NO_ANSWER_SECONDS = 3
  * The configuration that GRUB starts with: asks for the script of its machine until one starts a kernel. One loop for all scripts, since a
  * script that ran the next one would never give its memory back.
  * @param httpUrl of the HTTP server for machines, by its IPv4 address
+ * @throws {AppError} invalid when it has none
  */
 export function grubLoop(httpUrl: string): string {
   return renderGrub([

@@ -67,7 +67,11 @@ export function createKits({ log, store, source, inflateXz, guestFiles, openBoot
    */
   async function open(ref = 'default', architecture?: string): Promise<Kit> {
     const hex = ref === 'default' ? await readDefault(architecture) : ref.replace(/^sha256:/, '')
-    if (!/^[0-9a-f]{6,64}$/.test(hex)) throw new AppError('invalid', `Cannot open kit "${ref}": it is no digest`)
+    if (!/^[0-9a-f]{6,64}$/.test(hex))
+      throw new AppError(
+        'invalid',
+        `Cannot open kit "${ref}": it is no digest; "bareboat kit ls" shows those of kits, and names of imported kernels and initrds`,
+      )
     const found = (await store.list()).filter((kit) => kit.hex.startsWith(hex))
     if (found.length === 0) throw new AppError('not_found', `Cannot open kit "${ref}": there is no such kit`)
     if (found.length > 1) throw new AppError('invalid', `Cannot open kit "${ref}": ${found.length} kits start so`)

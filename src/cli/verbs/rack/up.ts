@@ -1,6 +1,6 @@
 import { AppError } from '../../../base/errors.ts'
-import { collect, example, JSON_OPTION } from '../../option.ts'
 import { FIRMWARES } from '../../../rack/plan.ts'
+import { collect, example, JSON_OPTION } from '../../option.ts'
 import { defined, oneOf } from '../../run/request.ts'
 import type { Register } from '../../verbs.ts'
 import { printRacks } from './ls.ts'
